@@ -5,11 +5,13 @@
 #define RONDO_STRINGIFY_(x) #x
 #define RONDO_STRINGIFY(x) RONDO_STRINGIFY_(x)
 
-namespace rondo { inline namespace v0 {
+namespace rondo {
+inline namespace v0 {
 
 const char* version() noexcept {
   return RONDO_STRINGIFY(RONDO_VERSION_MAJOR) "." RONDO_STRINGIFY(
       RONDO_VERSION_MINOR) "." RONDO_STRINGIFY(RONDO_VERSION_PATCH);
 }
 
-}}  // namespace rondo::v0
+}  // namespace v0
+}  // namespace rondo
