@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <system_error>
 
-namespace rondo { inline namespace v0 { namespace os {
+namespace rondo {
+inline namespace v0 {
+namespace os {
 
 void descriptor::close_quietly(int fd) noexcept {
   const int saved = errno;
@@ -32,4 +34,6 @@ int set_non_blocking(int fd, bool on) noexcept {
   return sys.fcntl(fd, F_SETFL, wanted) < 0 ? errno : 0;
 }
 
-}}}  // namespace rondo::v0::os
+}  // namespace os
+}  // namespace v0
+}  // namespace rondo

@@ -7,7 +7,9 @@
 #include <string>
 #include <utility>
 
-namespace rondo { inline namespace v0 { namespace os {
+namespace rondo {
+inline namespace v0 {
+namespace os {
 
 /// Owns a descriptor and closes it.
 class descriptor {
@@ -47,4 +49,6 @@ class descriptor {
 /// Makes the descriptor non-blocking or blocking. Returns 0 or an errno value.
 [[nodiscard]] RONDO_EXPORT int set_non_blocking(int fd, bool on = true) noexcept;
 
-}}}  // namespace rondo::v0::os
+}  // namespace os
+}  // namespace v0
+}  // namespace rondo

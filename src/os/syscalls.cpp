@@ -12,7 +12,9 @@
 
 #include <cerrno>
 
-namespace rondo { inline namespace v0 { namespace os {
+namespace rondo {
+inline namespace v0 {
+namespace os {
 namespace {
 
 // Variadic functions have no pointer type of their own: each gets the one form that is used here.
@@ -104,4 +106,6 @@ constinit system_calls sys{
     .if_indextoname = ::if_indextoname,
 };
 
-}}}  // namespace rondo::v0::os
+}  // namespace os
+}  // namespace v0
+}  // namespace rondo

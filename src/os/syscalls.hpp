@@ -18,7 +18,9 @@
 
 #include <cstddef>
 
-namespace rondo { inline namespace v0 { namespace os {
+namespace rondo {
+inline namespace v0 {
+namespace os {
 
 /// The system calls of the library, each with its usual signature and errno.
 ///
@@ -103,4 +105,6 @@ struct system_calls {
 /// The table in use. Initialised at compile time, so that static constructors may use it.
 extern RONDO_EXPORT system_calls sys;
 
-}}}  // namespace rondo::v0::os
+}  // namespace os
+}  // namespace v0
+}  // namespace rondo
