@@ -16,19 +16,17 @@ set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 set(CPACK_DEBIAN_RONDO_RUNTIME_PACKAGE_NAME ${rondo_runtime_package})
 set(CPACK_DEBIAN_RONDO_RUNTIME_PACKAGE_SECTION libs)
-set(CPACK_COMPONENT_RONDO_RUNTIME_DESCRIPTION "asyncio for C++20 - shared library
- An event loop with coroutines, tasks, cancellation, signals and TCP streams,
- with the names and the behaviour of Python's asyncio.
- .
- This package contains the shared library.")
+set(CPACK_COMPONENT_RONDO_RUNTIME_DESCRIPTION
+  "An event loop with coroutines, tasks, cancellation, signals and TCP streams,
+with the names and the behaviour of Python's asyncio. This package contains
+the shared library.")
 set(CPACK_DEBIAN_RONDO_DEVELOPMENT_PACKAGE_NAME librondo-dev)
 set(CPACK_DEBIAN_RONDO_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_RONDO_DEVELOPMENT_PACKAGE_DEPENDS "${rondo_runtime_package} (= ${PROJECT_VERSION})")
-set(CPACK_COMPONENT_RONDO_DEVELOPMENT_DESCRIPTION "asyncio for C++20 - development files
- An event loop with coroutines, tasks, cancellation, signals and TCP streams,
- with the names and the behaviour of Python's asyncio.
- .
- This package contains the headers, the CMake package and the pkg-config file.")
+set(CPACK_COMPONENT_RONDO_DEVELOPMENT_DESCRIPTION
+  "An event loop with coroutines, tasks, cancellation, signals and TCP streams,
+with the names and the behaviour of Python's asyncio. This package contains
+the headers, the CMake package and the pkg-config file.")
 
 # What policy asks of each package: copyright and a compressed changelog.
 file(READ LICENSE rondo_license)
@@ -38,8 +36,15 @@ string(STRIP "${rondo_license}" rondo_license)
 file(WRITE "${PROJECT_BINARY_DIR}/debian/copyright"
   "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
   "Upstream-Name: rondo\n\nFiles: *\nCopyright: 2026 the rondo authors\nLicense: MIT\n ${rondo_license}\n")
-find_program(RONDO_GZIP gzip REQUIRED)
-execute_process(COMMAND "${RONDO_GZIP}" -9nc "${PROJECT_SOURCE_DIR}/CHANGELOG.md"
+string(TIMESTAMP rondo_date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+file(WRITE "${PROJECT_BINARY_DIR}/debian/changelog"
+  "rondo (${PROJECT_VERSION}) unstable; urgency=medium\n\n  * Version ${PROJECT_VERSION}; "
+  "see /usr/share/doc/rondo/CHANGELOG.md in librondo-dev.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${rondo_date}\n")
+find_program(RONDO_GZIP gzip)
+if(NOT RONDO_GZIP)
+  return() # no Debian packages on a system without gzip
+endif()
+execute_process(COMMAND "${RONDO_GZIP}" -9nc "${PROJECT_BINARY_DIR}/debian/changelog"
   OUTPUT_FILE "${PROJECT_BINARY_DIR}/debian/changelog.gz" COMMAND_ERROR_IS_FATAL ANY)
 file(WRITE "${PROJECT_BINARY_DIR}/debian/triggers" "activate-noawait ldconfig\n")
 if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
