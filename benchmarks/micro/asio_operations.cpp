@@ -62,9 +62,7 @@ void call_soon_chain(benchmark::State& state) {
 }
 BENCHMARK(call_soon_chain)->Name("call_soon_chain/asio");
 
-[[gnu::noinline]] awaitable<int> leaf(int value) {
-  co_return value;
-}
+[[gnu::noinline]] awaitable<int> leaf(int value) { co_return value; }
 
 awaitable<void> await_finished_body(benchmark::State& state) {
   int sum = 0;

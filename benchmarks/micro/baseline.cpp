@@ -10,7 +10,7 @@ namespace {
 
 using measure::batch;
 
-// ---- wake-ups and callbacks ------------------------------------------------------------------------
+// ---- wake-ups and callbacks --------------------------------------------------------------------
 
 struct counting_node : hand::node {
   explicit counting_node(std::int64_t& c) noexcept : count(c) {
@@ -60,11 +60,9 @@ void call_soon_chain(benchmark::State& state) {
 }
 BENCHMARK(call_soon_chain)->Name("call_soon_chain/hand");
 
-// ---- coroutines ------------------------------------------------------------------------------------
+// ---- coroutines --------------------------------------------------------------------------------
 
-[[gnu::noinline]] hand::coro<int> leaf(int value) {
-  co_return value;
-}
+[[gnu::noinline]] hand::coro<int> leaf(int value) { co_return value; }
 
 hand::detached await_finished_body(benchmark::State& state) {
   int sum = 0;
@@ -74,9 +72,7 @@ hand::detached await_finished_body(benchmark::State& state) {
   benchmark::DoNotOptimize(sum);
   measure::operations(state, batch);
 }
-void await_finished(benchmark::State& state) {
-  await_finished_body(state);
-}
+void await_finished(benchmark::State& state) { await_finished_body(state); }
 BENCHMARK(await_finished)->Name("await_finished/hand");
 
 hand::detached future_waiter(std::unique_ptr<hand::future>& slot, bool& stop) {
@@ -100,9 +96,7 @@ void future_wake_up(benchmark::State& state) {
 }
 BENCHMARK(future_wake_up)->Name("future_wake_up/hand");
 
-[[gnu::noinline]] hand::task leaf_task(int value) {
-  co_return value;
-}
+[[gnu::noinline]] hand::task leaf_task(int value) { co_return value; }
 hand::detached create_task_body(benchmark::State& state) {
   int sum = 0;
   for (auto _ : state) {
@@ -161,7 +155,7 @@ void ping_pong(benchmark::State& state) {
 }
 BENCHMARK(ping_pong)->Name("ping_pong/hand");
 
-// ---- timers ----------------------------------------------------------------------------------------
+// ---- timers ------------------------------------------------------------------------------------
 
 std::vector<hand::timer_call*> outstanding(std::int64_t count, measure::random& random,
                                            std::int64_t& fired) {
@@ -169,8 +163,7 @@ std::vector<hand::timer_call*> outstanding(std::int64_t count, measure::random& 
   std::int64_t start = measure::now();
   for (std::int64_t i = 0; i < count; ++i) {
     all.push_back(new hand::timer_call(&fired));
-    hand::timers.add(all.back(),
-                     start + measure::far_away + random.below(measure::far_away));
+    hand::timers.add(all.back(), start + measure::far_away + random.below(measure::far_away));
   }
   return all;
 }
@@ -249,12 +242,10 @@ hand::detached timeout_body(benchmark::State& state) {
   benchmark::DoNotOptimize(sum);
   measure::operations(state, batch);
 }
-void timeout_unused(benchmark::State& state) {
-  timeout_body(state);
-}
+void timeout_unused(benchmark::State& state) { timeout_body(state); }
 BENCHMARK(timeout_unused)->Name("timeout_unused/hand");
 
-// ---- threads ---------------------------------------------------------------------------------------
+// ---- threads -----------------------------------------------------------------------------------
 
 struct posted : hand::node {
   explicit posted(std::int64_t* c) noexcept : count(c) {
@@ -295,7 +286,7 @@ void post_alone(benchmark::State& state) {
 }
 BENCHMARK(post_alone)->Name("post_alone/hand");
 
-// ---- memory ----------------------------------------------------------------------------------------
+// ---- memory ------------------------------------------------------------------------------------
 
 hand::detached sleeper(std::int64_t when, std::int64_t& left) {
   co_await hand::sleep_until(when);

@@ -18,7 +18,7 @@
 
 namespace hand {
 
-// ---- ready queue -----------------------------------------------------------------------------------
+// ---- ready queue -------------------------------------------------------------------------------
 
 struct node {
   node* next = nullptr;
@@ -50,7 +50,7 @@ class fifo {
 
 inline fifo ready;
 
-// ---- memory: one free list per multiple of 64 bytes ----------------------------------------------
+// ---- memory: one free list per multiple of 64 bytes --------------------------------------------
 
 struct free_block {
   free_block* next;
@@ -75,7 +75,7 @@ inline void release(void* memory, std::size_t size) noexcept {
   free_blocks[index] = block;
 }
 
-// ---- callbacks -------------------------------------------------------------------------------------
+// ---- callbacks ---------------------------------------------------------------------------------
 
 template <class F>
 struct callback : node {
@@ -96,7 +96,7 @@ void call_soon(F f) {
   ready.push(new (allocate(sizeof(callback<F>))) callback<F>(std::move(f)));
 }
 
-// ---- coroutines: symmetric transfer, frames from the free lists ------------------------------------
+// ---- coroutines: symmetric transfer, frames from the free lists --------------------------------
 
 struct promise_base {
   static void* operator new(std::size_t size) { return allocate(size); }
@@ -173,8 +173,8 @@ struct yield : resume_node {
   void await_resume() const noexcept {}
 };
 
-// One result, one waiter, no sharing. Awaited through a pointer, as g++ 12 copies an awaiter that an
-// expression names by reference.
+// One result, one waiter, no sharing. Awaited through a pointer, as g++ 12 copies an awaiter that
+// an expression names by reference.
 class future : resume_node {
  public:
   future() = default;
@@ -268,7 +268,7 @@ class task {
   std::coroutine_handle<promise_type> frame_;
 };
 
-// ---- timers: a 4-ary heap whose entries hold the keys ----------------------------------------------
+// ---- timers: a 4-ary heap whose entries hold the keys ------------------------------------------
 
 struct timer : node {
   std::size_t index = 0;
@@ -375,7 +375,7 @@ struct sleep_until : timer {
   std::coroutine_handle<> frame;
 };
 
-// ---- posts from another thread: one CAS, and a write only if the loop sleeps ----------------------
+// ---- posts from another thread: one CAS, and a write only if the loop sleeps -------------------
 
 class mailbox {
  public:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# rondo benchmarks: runs micro, or reads its JSON, and prints each operation against the hand-written one.
+# rondo benchmarks: prints each single operation against the hand-written one.
 """Prints the table of single operations with ratios to the hand-written versions of the same run.
 
     compare.py                  runs the newest build's micro program (5 interleaved repetitions)
@@ -17,8 +17,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "net"))
 import run  # noqa: E402
 
-# operation, argument -> description, and the limit of rondo's time as a multiple of the hand-written
-# one, from docs/design.md. None: shown only.
+# operation, argument -> description, and the limit of rondo's time as a multiple of the time by hand,
+# from docs/design.md. None: shown only.
 OPERATIONS = {
     ("wake_up", ""): ("internal wake-up (queue, run)", 3 / 2.9),
     ("call_soon", ""): ("call_soon + run, in batches", 15 / 2.9),
@@ -117,7 +117,7 @@ def main():
         args.build = args.build or run.default_build()
         program = args.build / "micro" if args.build else None
         if not program or not program.exists():
-            parser.error("no micro program found: build with -DRONDO_BUILD_BENCHMARKS=ON, or --build")
+            parser.error("no micro program: build with -DRONDO_BUILD_BENCHMARKS=ON, or --build")
         data = {**measure(program, args.repetitions, args.quick),
                 "environment": run.environment(args)}
     if args.out:

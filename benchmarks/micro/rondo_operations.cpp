@@ -19,14 +19,13 @@ namespace {
 using measure::batch;
 using namespace std::chrono_literals;
 
-// ---- wake-ups and callbacks ------------------------------------------------------------------------
+// ---- wake-ups and callbacks --------------------------------------------------------------------
 
 // The ready queue alone: what a task's wake-up costs beyond the task. Internal, so not for users.
 struct counting_node : rondo::detail::ready_node {
   explicit counting_node(std::int64_t& c) noexcept
-      : ready_node([](ready_node& n, rondo::event_loop*) {
-          ++static_cast<counting_node&>(n).count;
-        }),
+      : ready_node(
+            [](ready_node& n, rondo::event_loop*) { ++static_cast<counting_node&>(n).count; }),
         count(c) {}
   std::int64_t& count;
 };
@@ -83,11 +82,9 @@ void call_soon_chain(benchmark::State& state) {
 }
 BENCHMARK(call_soon_chain)->Name("call_soon_chain/rondo");
 
-// ---- coroutines ------------------------------------------------------------------------------------
+// ---- coroutines --------------------------------------------------------------------------------
 
-[[gnu::noinline]] rondo::coro<int> leaf(int value) {
-  co_return value;
-}
+[[gnu::noinline]] rondo::coro<int> leaf(int value) { co_return value; }
 
 rondo::coro<> await_finished_body(benchmark::State& state) {
   int sum = 0;
@@ -97,9 +94,7 @@ rondo::coro<> await_finished_body(benchmark::State& state) {
   benchmark::DoNotOptimize(sum);
   measure::operations(state, batch);
 }
-void await_finished(benchmark::State& state) {
-  rondo::run(await_finished_body(state));
-}
+void await_finished(benchmark::State& state) { rondo::run(await_finished_body(state)); }
 BENCHMARK(await_finished)->Name("await_finished/rondo");
 
 rondo::coro<> future_waiter(std::optional<rondo::future<int>>& slot, bool& stop) {
@@ -124,9 +119,7 @@ rondo::coro<> future_wake_up_body(benchmark::State& state) {
   for (auto& waiter : waiters) co_await waiter;
   measure::operations(state, batch);
 }
-void future_wake_up(benchmark::State& state) {
-  rondo::run(future_wake_up_body(state));
-}
+void future_wake_up(benchmark::State& state) { rondo::run(future_wake_up_body(state)); }
 BENCHMARK(future_wake_up)->Name("future_wake_up/rondo");
 
 rondo::coro<> create_task_body(benchmark::State& state) {
@@ -137,9 +130,7 @@ rondo::coro<> create_task_body(benchmark::State& state) {
   benchmark::DoNotOptimize(sum);
   measure::operations(state, batch);
 }
-void create_task(benchmark::State& state) {
-  rondo::run(create_task_body(state));
-}
+void create_task(benchmark::State& state) { rondo::run(create_task_body(state)); }
 BENCHMARK(create_task)->Name("create_task/rondo");
 
 rondo::coro<> yield_body(benchmark::State& state) {
@@ -148,9 +139,7 @@ rondo::coro<> yield_body(benchmark::State& state) {
   }
   measure::operations(state, batch);
 }
-void yield(benchmark::State& state) {
-  rondo::run(yield_body(state));
-}
+void yield(benchmark::State& state) { rondo::run(yield_body(state)); }
 BENCHMARK(yield)->Name("yield/rondo");
 
 #if __has_include(<rondo/locks.hpp>)
@@ -211,12 +200,10 @@ rondo::coro<> ping_pong_body(benchmark::State& state) {
   measure::operations(state, batch);
 }
 #endif
-void ping_pong(benchmark::State& state) {
-  rondo::run(ping_pong_body(state));
-}
+void ping_pong(benchmark::State& state) { rondo::run(ping_pong_body(state)); }
 BENCHMARK(ping_pong)->Name("ping_pong/rondo");
 
-// ---- timers ----------------------------------------------------------------------------------------
+// ---- timers ------------------------------------------------------------------------------------
 
 std::chrono::nanoseconds far_delay(measure::random& random) {
   return std::chrono::nanoseconds(measure::far_away + random.below(measure::far_away));
@@ -293,12 +280,10 @@ rondo::coro<> timeout_body(benchmark::State& state) {
   benchmark::DoNotOptimize(sum);
   measure::operations(state, batch);
 }
-void timeout_unused(benchmark::State& state) {
-  rondo::run(timeout_body(state));
-}
+void timeout_unused(benchmark::State& state) { rondo::run(timeout_body(state)); }
 BENCHMARK(timeout_unused)->Name("timeout_unused/rondo");
 
-// ---- threads ---------------------------------------------------------------------------------------
+// ---- threads -----------------------------------------------------------------------------------
 
 void post_threadsafe(benchmark::State& state) {
   for (auto _ : state) {
@@ -333,7 +318,7 @@ void post_alone(benchmark::State& state) {
 }
 BENCHMARK(post_alone)->Name("post_alone/rondo");
 
-// ---- memory ----------------------------------------------------------------------------------------
+// ---- memory ------------------------------------------------------------------------------------
 
 rondo::coro<> sleeper(rondo::time_point when, std::int64_t& started, std::int64_t& left) {
   ++started;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// rondo benchmarks: the hand-written baseline, an edge-triggered epoll echo server without a library.
+// rondo benchmarks: the hand-written baseline, an edge-triggered epoll echo server.
 #include "server_common.h"
 
 #include <arpa/inet.h>

@@ -36,7 +36,11 @@ static struct options {
   uint64_t connections, size, pipeline, requests, warmup, cpu;
   double seconds, timeout;
   bool sync;
-} options = {.host = "127.0.0.1", .connections = 1, .size = 64, .pipeline = 1, .cpu = UINT64_MAX,
+} options = {.host = "127.0.0.1",
+             .connections = 1,
+             .size = 64,
+             .pipeline = 1,
+             .cpu = UINT64_MAX,
              .timeout = 30};
 
 static struct connection* connections;
@@ -44,7 +48,7 @@ static char *pattern, *received;
 static size_t pattern_size;
 static int epoll_fd;
 
-// ---- latency histogram: log buckets with 2^7 steps each, so within 0.8 % -------------------------
+// ---- latency histogram: log buckets with 2^7 steps each, so within 0.8 % -----------------------
 
 static uint64_t histogram[64 << sub_bits];
 static uint64_t slowest;
@@ -95,14 +99,15 @@ static uint64_t now(void) {
 }
 
 static void usage(void) {
-  fprintf(stderr,
-          "usage: load --port P [--host H] [--connections N] [--size B] [--pipeline K]\n"
-          "            (--requests R | --seconds S) [--warmup R] [--cpu N] [--sync]\n"
-          "            [--timeout S]\n"
-          "--warmup: requests before the measured ones\n"
-          "--sync: print WARM after them, then wait for a line on stdin; after the result wait for\n"
-          "        the end of stdin before the connections are closed\n"
-          "--timeout: give up when nothing arrives for S seconds (30)\n");
+  fprintf(
+      stderr,
+      "usage: load --port P [--host H] [--connections N] [--size B] [--pipeline K]\n"
+      "            (--requests R | --seconds S) [--warmup R] [--cpu N] [--sync]\n"
+      "            [--timeout S]\n"
+      "--warmup: requests before the measured ones\n"
+      "--sync: print WARM after them, then wait for a line on stdin; after the result wait for\n"
+      "        the end of stdin before the connections are closed\n"
+      "--timeout: give up when nothing arrives for S seconds (30)\n");
   exit(2);
 }
 
@@ -122,17 +127,28 @@ static void parse(int argc, char** argv) {
     }
     if (++i == argc) usage();
     const char* value = argv[i];
-    if (strcmp(name, "--host") == 0) options.host = value;
-    else if (strcmp(name, "--port") == 0) options.port = value;
-    else if (strcmp(name, "--connections") == 0) options.connections = number(value);
-    else if (strcmp(name, "--size") == 0) options.size = number(value);
-    else if (strcmp(name, "--pipeline") == 0) options.pipeline = number(value);
-    else if (strcmp(name, "--requests") == 0) options.requests = number(value);
-    else if (strcmp(name, "--warmup") == 0) options.warmup = number(value);
-    else if (strcmp(name, "--cpu") == 0) options.cpu = number(value);
-    else if (strcmp(name, "--seconds") == 0) options.seconds = atof(value);
-    else if (strcmp(name, "--timeout") == 0) options.timeout = atof(value);
-    else usage();
+    if (strcmp(name, "--host") == 0)
+      options.host = value;
+    else if (strcmp(name, "--port") == 0)
+      options.port = value;
+    else if (strcmp(name, "--connections") == 0)
+      options.connections = number(value);
+    else if (strcmp(name, "--size") == 0)
+      options.size = number(value);
+    else if (strcmp(name, "--pipeline") == 0)
+      options.pipeline = number(value);
+    else if (strcmp(name, "--requests") == 0)
+      options.requests = number(value);
+    else if (strcmp(name, "--warmup") == 0)
+      options.warmup = number(value);
+    else if (strcmp(name, "--cpu") == 0)
+      options.cpu = number(value);
+    else if (strcmp(name, "--seconds") == 0)
+      options.seconds = atof(value);
+    else if (strcmp(name, "--timeout") == 0)
+      options.timeout = atof(value);
+    else
+      usage();
   }
   if (!options.port || options.connections == 0 || options.size == 0 || options.pipeline == 0 ||
       (options.requests == 0) == (options.seconds <= 0))
@@ -300,14 +316,14 @@ int main(int argc, char** argv) {
     wait_for_line(false);
   }
   struct phase result = run_phase(options.requests, options.seconds);
-  printf("{\"requests\":%llu,\"seconds\":%.6f,\"requests_per_second\":%.1f,\"p50\":%.1f,"
-         "\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,\"warmup\":%llu,\"connections\":%llu,"
-         "\"size\":%llu,\"pipeline\":%llu}\n",
-         (unsigned long long)result.requests, result.elapsed,
-         (double)result.requests / result.elapsed, quantile(0.5), quantile(0.99), quantile(0.999),
-         (double)slowest / 1e3, (unsigned long long)options.warmup,
-         (unsigned long long)options.connections, (unsigned long long)options.size,
-         (unsigned long long)options.pipeline);
+  printf(
+      "{\"requests\":%llu,\"seconds\":%.6f,\"requests_per_second\":%.1f,\"p50\":%.1f,"
+      "\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,\"warmup\":%llu,\"connections\":%llu,"
+      "\"size\":%llu,\"pipeline\":%llu}\n",
+      (unsigned long long)result.requests, result.elapsed, (double)result.requests / result.elapsed,
+      quantile(0.5), quantile(0.99), quantile(0.999), (double)slowest / 1e3,
+      (unsigned long long)options.warmup, (unsigned long long)options.connections,
+      (unsigned long long)options.size, (unsigned long long)options.pipeline);
   fflush(stdout);
   if (options.sync) wait_for_line(true);
   return 0;

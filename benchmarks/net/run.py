@@ -415,8 +415,8 @@ def available(servers, args):
 
 
 def print_timed(workload, table):
-    print(f"\n{workload.name}\n{'server':18}{'CPU us/request':>24}{'x baseline':>22}{'of minima':>11}"
-          f"{'requests/s':>12}{'p50':>9}{'p99':>9}{'p99.9 us':>10}{'x':>7}")
+    print(f"\n{workload.name}\n{'server':18}{'CPU us/request':>24}{'x baseline':>22}"
+          f"{'of minima':>11}{'requests/s':>12}{'p50':>9}{'p99':>9}{'p99.9 us':>10}{'x':>7}")
     for name, row in table.items():
         cpu, ratio = row["cpu_us"], row.get("cpu_ratio")
         ratio_text = (f"{ratio['median']:.3f} ({ratio['min']:.2f}-{ratio['max']:.2f})"

@@ -62,8 +62,8 @@ int main(int argc, char** argv) {
   asio::io_context context(1);
   asio::signal_set signals(context, SIGTERM, SIGINT, SIGUSR1);
   handle_signals(signals, context);
-  tcp::acceptor acceptor(context, {asio::ip::address_v4::loopback(),
-                                   static_cast<asio::ip::port_type>(args.port)});
+  tcp::acceptor acceptor(
+      context, {asio::ip::address_v4::loopback(), static_cast<asio::ip::port_type>(args.port)});
   acceptor.listen(4096);
   accept(acceptor);
   server_ready(acceptor.local_endpoint().port());

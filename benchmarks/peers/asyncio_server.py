@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# rondo benchmarks: echo server with Python's asyncio, protocol or streams, on its own loop or uvloop.
+# rondo benchmarks: echo server with Python's asyncio or uvloop, protocol or streams.
 """Echo server for the benchmarks: --port P --cpu N [--streams] [--uvloop]."""
 
 import argparse

@@ -29,13 +29,13 @@ static void on_event(struct bufferevent* client, short events, void* arg) {
   if (events & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) bufferevent_free(client);
 }
 
-static void on_accept(struct evconnlistener* listener, evutil_socket_t fd,
-                      struct sockaddr* address, int length, void* arg) {
+static void on_accept(struct evconnlistener* listener, evutil_socket_t fd, struct sockaddr* address,
+                      int length, void* arg) {
   (void)address, (void)length, (void)arg;
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  struct bufferevent* client = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
-                                                      BEV_OPT_CLOSE_ON_FREE);
+  struct bufferevent* client =
+      bufferevent_socket_new(evconnlistener_get_base(listener), fd, BEV_OPT_CLOSE_ON_FREE);
   bufferevent_set_max_single_read(client, 65536);
   bufferevent_setcb(client, on_read, on_drained, on_event, NULL);
   bufferevent_enable(client, EV_READ | EV_WRITE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// rondo benchmarks: echo server with libuv; uv_try_write first, or always uv_write (-DUSE_UV_WRITE).
+// rondo benchmarks: echo server with libuv; uv_try_write first, or uv_write (-DUSE_UV_WRITE).
 #include "../net/server_common.h"
 
 #include <signal.h>
@@ -17,17 +17,17 @@ static void allocate(uv_handle_t* handle, size_t suggested, uv_buf_t* buffer) {
   *buffer = uv_buf_init(shared_buffer, sizeof shared_buffer);
 }
 
-static void on_close(uv_handle_t* handle) {
-  free(handle);
-}
+static void on_close(uv_handle_t* handle) { free(handle); }
 
 static void on_read(uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer);
 
 static void on_written(uv_write_t* request, int status) {
   uv_stream_t* stream = request->handle;
   free(request);
-  // Reads again once everything is written; without a backlog it never stopped.
-  if (status == 0 && !uv_is_closing((uv_handle_t*)stream) && stream->write_queue_size == 0)
+  if (uv_is_closing((uv_handle_t*)stream)) return;
+  if (status < 0)
+    uv_close((uv_handle_t*)stream, on_close);
+  else if (stream->write_queue_size == 0)  // the backlog, if there was one, is gone
     uv_read_start(stream, allocate, on_read);
 }
 
@@ -73,6 +73,7 @@ static void on_signal(uv_signal_t* handle, int number) {
 
 int main(int argc, char** argv) {
   struct server_args args = server_start(argc, argv);
+  signal(SIGPIPE, SIG_IGN);
   uv_loop_t* loop = uv_default_loop();
   uv_signal_t signals[3];
   const int numbers[3] = {SIGTERM, SIGINT, SIGUSR1};
