@@ -6,6 +6,7 @@
 #include <rondo/detail/export.hpp>
 
 #include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -33,12 +34,16 @@ class RONDO_EXPORT connect_error : public std::system_error {
  public:
   /// @param attempts  at least one, in the order in which they were made
   explicit connect_error(std::vector<connect_attempt> attempts);
+  /// The same with a text of one's own, behind which the last code's is put.
+  connect_error(const std::string& what, std::vector<connect_attempt>&& attempts);
+  connect_error(const connect_error&) noexcept;
   ~connect_error() override;
 
   /// What was tried, in order.
   [[nodiscard]] const std::vector<connect_attempt>& attempts() const noexcept { return *attempts_; }
 
  private:
+  // Shared: copying an exception must not throw.
   std::shared_ptr<const std::vector<connect_attempt>> attempts_;
 };
 
