@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// rondo — asyncio for C++20.  What is thrown, and by whom it may be caught.
+#pragma once
+
+#include <rondo/connect_error.hpp>  // IWYU pragma: export
+#include <rondo/detail/export.hpp>
+#include <rondo/exception_group.hpp>  // IWYU pragma: export
+
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace rondo {
+inline namespace v0 {
+
+// ---- not derived from std::exception: `catch (const std::exception&)` must not swallow them ------
+
+/// The awaiting task was cancelled. A `catch (...)` that meets it must rethrow it.
+///
+/// @par asyncio
+/// `asyncio.CancelledError`
+class RONDO_EXPORT cancelled_error {
+ public:
+  explicit cancelled_error(std::string message = {});
+  cancelled_error(const cancelled_error&);
+  cancelled_error(cancelled_error&&) noexcept;
+  cancelled_error& operator=(const cancelled_error&);
+  cancelled_error& operator=(cancelled_error&&) noexcept;
+  virtual ~cancelled_error();
+
+  /// What was given to `cancel()`; empty by default.
+  [[nodiscard]] const std::string& message() const noexcept { return message_; }
+  [[nodiscard]] const char* what() const noexcept;
+
+ private:
+  std::string message_;
+};
+
+/// The user asked the program to end (Ctrl-C); leaves the loop at once.
+///
+/// @par asyncio
+/// `KeyboardInterrupt`
+class RONDO_EXPORT keyboard_interrupt {
+ public:
+  keyboard_interrupt() noexcept;
+  keyboard_interrupt(const keyboard_interrupt&) noexcept;
+  keyboard_interrupt& operator=(const keyboard_interrupt&) noexcept;
+  virtual ~keyboard_interrupt();
+  [[nodiscard]] const char* what() const noexcept;
+};
+
+/// The program should end with this exit code; leaves the loop at once.
+///
+/// @par asyncio
+/// `SystemExit`
+class RONDO_EXPORT system_exit {
+ public:
+  explicit system_exit(int exit_code = 0) noexcept;
+  system_exit(const system_exit&) noexcept;
+  system_exit& operator=(const system_exit&) noexcept;
+  virtual ~system_exit();
+  [[nodiscard]] const char* what() const noexcept;
+
+  int code;
+};
+
+// ---- misuse ------------------------------------------------------------------------
+
+/// A result was asked for that is not there, or was set twice. asyncio: `InvalidStateError`.
+class RONDO_EXPORT invalid_state_error : public std::logic_error {
+ public:
+  explicit invalid_state_error(const std::string& what);
+  ~invalid_state_error() override;
+};
+
+/// The loop is closed. asyncio: `RuntimeError: Event loop is closed`.
+class RONDO_EXPORT loop_closed_error : public std::logic_error {
+ public:
+  loop_closed_error();
+  explicit loop_closed_error(const std::string& what);
+  ~loop_closed_error() override;
+};
+
+/// The loop, or another one of this thread, runs already. asyncio: `RuntimeError`.
+class RONDO_EXPORT loop_running_error : public std::logic_error {
+ public:
+  explicit loop_running_error(const std::string& what);
+  ~loop_running_error() override;
+};
+
+/// This transport cannot do that. asyncio: `NotImplementedError`.
+class RONDO_EXPORT not_supported_error : public std::logic_error {
+ public:
+  explicit not_supported_error(const std::string& what);
+  ~not_supported_error() override;
+};
+
+// ---- what happens to data ------------------------------------------------------------
+
+/// The stream ended before all that was asked for arrived. asyncio: `IncompleteReadError`.
+class RONDO_EXPORT incomplete_read_error : public std::runtime_error {
+ public:
+  incomplete_read_error(std::string partial_bytes, std::optional<std::size_t> expected_bytes);
+  incomplete_read_error(const incomplete_read_error&);
+  ~incomplete_read_error() override;
+
+  std::string partial;                  ///< what was read
+  std::optional<std::size_t> expected;  ///< how much was asked for, where that was a number
+};
+
+/// The limit of the reader was reached before the separator. asyncio: `LimitOverrunError`.
+class RONDO_EXPORT limit_overrun_error : public std::runtime_error {
+ public:
+  limit_overrun_error(const std::string& what, std::size_t consumed_bytes);
+  ~limit_overrun_error() override;
+
+  std::size_t consumed;  ///< bytes before the separator, or searched without finding it
+};
+
+// ---- operating system ----------------------------------------------------------------
+
+/// The time was up; its code is ETIMEDOUT. asyncio: `TimeoutError`.
+class RONDO_EXPORT timeout_error : public std::system_error {
+ public:
+  timeout_error();
+  explicit timeout_error(const std::string& what);
+  ~timeout_error() override;
+};
+
+/// A name could not be resolved; its code is an EAI_* value of `resolve_category()`.
+///
+/// @par asyncio
+/// `socket.gaierror`
+class RONDO_EXPORT resolve_error : public std::system_error {
+ public:
+  resolve_error(int code, const std::string& what);
+  ~resolve_error() override;
+};
+
+/// The category of `resolve_error`: EAI_* values and their texts.
+[[nodiscard]] RONDO_EXPORT const std::error_category& resolve_category() noexcept;
+
+}  // namespace v0
+}  // namespace rondo

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+// rondo — asyncio for C++20.  The loop: iterations, callbacks, timers, closing.
+#include <rondo/event_loop.hpp>
+
+#include <rondo/backend.hpp>
+#include <rondo/errors.hpp>
+#include <rondo/log.hpp>
+
+#include "../os/fork.hpp"
+#include "loop_internals.hpp"
+#include "running_scope.hpp"
+#include "task_list.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+namespace rondo {
+inline namespace v0 {
+namespace {
+
+// epoll and its kin take milliseconds as an int; asyncio caps at a day, too.
+constexpr interval longest_wait = std::chrono::hours(24);
+// How long a loop with work may go without looking at its descriptors and timers.
+constexpr std::int64_t longest_skip = 50'000;  // ns
+constexpr std::uint32_t most_skipped_nodes = 128;
+constexpr std::uint32_t nodes_per_clock_look = 16;
+
+std::int64_t nanoseconds(time_point when) noexcept { return when.time_since_epoch().count(); }
+
+[[noreturn]] void throw_forked() {
+  throw std::logic_error(
+      "the event loop was made before fork(): the child must close it and make its own");
+}
+
+}  // namespace
+
+/// Marks the loop as the one that runs in this thread.
+class event_loop::running_scope {
+ public:
+  explicit running_scope(event_loop& loop) : loop_(loop), thread_(detail::this_thread()) {
+    loop.check_can_run();
+    loop_.internals_->running = true;
+    thread_.running = &loop;
+    thread_.fork_generation = os::fork_generation();
+    loop_.core_->thread = &thread_;
+    outer_context_ = std::exchange(thread_.context, &base_context_);
+  }
+  running_scope(const running_scope&) = delete;
+  running_scope& operator=(const running_scope&) = delete;
+  ~running_scope() {
+    thread_.context = outer_context_;
+    loop_.core_->thread = nullptr;
+    thread_.running = nullptr;
+    loop_.internals_->running = false;
+    loop_.internals_->stopping = false;
+  }
+
+ private:
+  event_loop& loop_;
+  detail::thread_state& thread_;
+  detail::context_ref base_context_;
+  detail::context_ref* outer_context_ = nullptr;
+};
+
+event_loop::event_loop(std::unique_ptr<backend> io)
+    : core_(new detail::loop_core), internals_(new detail::loop_internals) {
+  static std::atomic<std::uint64_t> last_id = 0;
+  core_->id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  core_->loop = this;
+  core_->io = io.get();
+  const char* const debug = std::getenv("RONDO_DEBUG");
+  core_->debug = debug != nullptr && *debug != '\0';
+  internals_->io = std::move(io);
+  internals_->from_threads = std::make_shared<detail::inbox>(*internals_->io);
+  internals_->fork_generation = os::fork_generation();
+  try {
+    internals_->io->attach(*this);
+  } catch (...) {
+    core_->loop = nullptr;
+    detail::release(*core_);
+    throw;
+  }
+  detail::log(log_level::debug, fmt::format("using the {} backend", backend_name()));
+}
+
+event_loop::~event_loop() {
+  if (!core_->closed) {
+    detail::log(log_level::debug, "an event loop was destroyed without being closed");
+    if (!is_running()) close();
+  }
+  while (core_->tasks != nullptr) detail::destroy_pending_task(*core_->tasks);
+  core_->loop = nullptr;
+  core_->io = nullptr;
+  detail::release(*core_);
+}
+
+// ---- running ----
+
+void event_loop::check_can_run() const {
+  if (core_->closed) throw loop_closed_error();
+  if (is_running()) throw loop_running_error("This event loop is already running");
+  const detail::thread_state& thread = detail::this_thread();
+  if (thread.running != nullptr && thread.fork_generation == os::fork_generation()) {
+    throw loop_running_error("Cannot run the event loop while another loop is running");
+  }
+  if (internals_->fork_generation != os::fork_generation()) throw_forked();
+}
+
+void event_loop::run_forever() {
+  const running_scope scope(*this);
+  do {
+    iterate(std::nullopt, true);
+  } while (!internals_->stopping);
+}
+
+std::size_t event_loop::run_once(interval max_wait) {
+  const running_scope scope(*this);
+  return iterate(max_wait.count() > 0 ? max_wait : interval(), false);
+}
+
+void event_loop::run_until_done(detail::future_core& awaited) {
+  if (awaited.core != core_) {
+    throw std::invalid_argument("The future belongs to a different loop than the one that is to run it");
+  }
+  const any_future future{detail::core_ref<detail::future_core>(&awaited)};
+  const callback_id id = future.add_done_callback([this] { stop(); });
+  try {
+    run_forever();
+  } catch (...) {
+    // keyboard_interrupt or system_exit left the loop; nobody will ask for the task's exception.
+    awaited.retrieved = true;
+    future.remove_done_callback(id);
+    throw;
+  }
+  future.remove_done_callback(id);
+  if (!future.done()) throw std::logic_error("Event loop stopped before Future completed.");
+}
+
+void event_loop::stop() { internals_->stopping = true; }
+
+bool event_loop::is_running() const noexcept {
+  return internals_->running && internals_->fork_generation == os::fork_generation();
+}
+
+bool event_loop::is_closed() const noexcept { return core_->closed; }
+
+std::optional<interval> event_loop::poll_wait(std::optional<interval> max_wait) const {
+  if (!core_->ready.empty() || internals_->stopping) return interval();
+  std::optional<interval> wait = max_wait;
+  if (!core_->timers.empty()) {
+    // A deadline at either end of the range must not overflow.
+    std::int64_t until = 0;
+    if (__builtin_sub_overflow(core_->timers.earliest(), nanoseconds(time()), &until)) {
+      until = core_->timers.earliest() > 0 ? std::numeric_limits<std::int64_t>::max() : 0;
+    }
+    const interval left = interval::from_count(until > 0 ? until : 0);
+    if (!wait || left < *wait) wait = left;
+  }
+  if (wait && *wait > longest_wait) wait = longest_wait;
+  return wait;
+}
+
+// A poll costs as much as many task switches. While there is work it is left out for a few iterations, unless those
+// turn out to be slow.
+bool event_loop::skip_poll() noexcept {
+  detail::loop_internals& in = *internals_;
+  if (core_->ready.empty() || in.stopping) return false;
+  if (in.nodes_since_poll >= most_skipped_nodes) return false;
+  if (in.polls_to_keep > 0) {
+    --in.polls_to_keep;
+    return false;
+  }
+  if (in.nodes_since_poll >= nodes_per_clock_look &&
+      in.nodes_since_poll % nodes_per_clock_look == 0) {
+    const std::int64_t now = nanoseconds(time());
+    if (in.skipping_since == 0) {
+      in.skipping_since = now;
+    } else if (now - in.skipping_since > longest_skip) {
+      in.polls_to_keep = most_skipped_nodes;
+      return false;
+    }
+  }
+  return true;
+}
+
+std::size_t event_loop::iterate(std::optional<interval> max_wait, bool may_skip_poll) {
+  detail::loop_internals& in = *internals_;
+  ++core_->iteration;
+  if (in.from_threads->has_work()) in.from_threads->drain(core_->ready);
+  if (!may_skip_poll || !skip_poll()) {
+    if (in.fork_generation != os::fork_generation()) [[unlikely]] throw_forked();
+    std::optional<interval> wait = poll_wait(max_wait);
+    const bool sleeps = !wait || wait->count() > 0;
+    if (sleeps && !in.from_threads->prepare_sleep()) wait = interval();
+    ++in.polls;
+    in.nodes_since_poll = 0;
+    in.skipping_since = 0;
+    in.io->poll(wait);
+    if (sleeps || in.from_threads->has_work()) in.from_threads->drain(core_->ready);
+    if (!core_->timers.empty()) {
+      const std::int64_t now = nanoseconds(time());
+      while (!core_->timers.empty() && core_->timers.earliest() <= now) {
+        core_->ready.push(core_->timers.pop());
+      }
+    }
+  }
+  return run_batch();
+}
+
+std::size_t event_loop::run_batch() {
+  detail::loop_core& core = *core_;
+  std::size_t count = 0;
+  struct counter {
+    event_loop& loop;
+    const std::size_t& count;
+    ~counter() {
+      loop.core_->callback_count += count;
+      loop.internals_->nodes_since_poll += static_cast<std::uint32_t>(count);
+    }
+  } const counted{*this, count};
+  if (!core.ready.empty()) {
+    const detail::ready_node* const last = core.ready.back();
+    for (bool more = true; more;) {
+      detail::ready_node& node = core.ready.pop();
+      more = &node != last;
+      ++count;
+      node.run(node, this);
+    }
+  }
+  while (!core.at_end.empty()) {
+    detail::ready_node& node = core.at_end.pop();
+    node.run(node, this);
+  }
+  return count;
+}
+
+// ---- closing ----
+
+void event_loop::drop_queued() noexcept {
+  detail::loop_core& core = *core_;
+  while (!core.ready.empty() || !core.at_end.empty() || !core.timers.empty()) {
+    while (!core.ready.empty()) {
+      detail::ready_node& node = core.ready.pop();
+      node.run(node, nullptr);
+    }
+    while (!core.at_end.empty()) {
+      detail::ready_node& node = core.at_end.pop();
+      node.run(node, nullptr);
+    }
+    if (!core.timers.empty()) {
+      detail::timer_node& node = core.timers.pop();
+      node.run(node, nullptr);
+    }
+  }
+}
+
+void event_loop::close() {
+  if (is_running()) throw loop_running_error("Cannot close a running event loop");
+  if (core_->closed) return;
+  core_->closed = true;
+  detail::loop_internals& in = *internals_;
+  const bool forked = in.fork_generation != os::fork_generation();
+  in.from_threads->close();
+  while (!in.signals.empty()) remove_signal_handler(in.signals.begin()->first);
+  for (auto& [fd, callbacks] : in.watched) {
+    if (callbacks.reader) {
+      if (!forked) in.io->unwatch(fd, watch_kind::read);
+      handle(callbacks.reader.get()).cancel();
+    }
+    if (callbacks.writer) {
+      if (!forked) in.io->unwatch(fd, watch_kind::write);
+      handle(callbacks.writer.get()).cancel();
+    }
+  }
+  in.watched.clear();
+  drop_queued();
+  while (core_->resources != nullptr) {
+    detail::loop_resource& resource = *core_->resources;
+    detail::unlink_resource(*core_, resource);
+    resource.on_loop_close();
+  }
+  drop_queued();
+  in.io->shut_down(forked);
+}
+
+// ---- callbacks ----
+
+void event_loop::check_thread() const {
+  if (!core_->debug || !is_running()) return;
+  if (core_->thread != &detail::this_thread()) {
+    throw std::logic_error(
+        "Non-thread-safe operation invoked on an event loop other than the current one");
+  }
+}
+
+handle event_loop::schedule(detail::block_ref<detail::handle_block> block, const context* bound) {
+  if (core_->closed) throw loop_closed_error();
+  if (core_->debug) check_thread();
+  block->bound_context = bound != nullptr ? bound->ref() : detail::running_context().snapshot();
+  ++core_->handle_count;
+  detail::handle_block* const queued = block.detach();
+  core_->ready.push(*queued);
+  return handle(queued);
+}
+
+timer_handle event_loop::schedule_at(time_point when, detail::block_ref<detail::timer_block> block,
+                                     const context* bound) {
+  if (core_->closed) throw loop_closed_error();
+  if (core_->debug) check_thread();
+  block->bound_context = bound != nullptr ? bound->ref() : detail::running_context().snapshot();
+  block->when = nanoseconds(when);
+  core_->timers.push(block->when, *block);
+  ++core_->handle_count;
+  return timer_handle(block.detach());
+}
+
+threadsafe_handle event_loop::post(detail::threadsafe_block* block, const context* bound) {
+  threadsafe_handle result(block);  // one reference for the queue, one for the caller
+  block->bound_context = bound != nullptr ? bound->ref() : detail::running_context().snapshot();
+  // In the loop's own thread the call keeps its place among those of call_soon.
+  if (core_->thread != nullptr && detail::this_thread().running == this) {
+    core_->ready.push(*block);
+  } else if (!internals_->from_threads->push(*block)) {
+    detail::release(*block);
+    throw loop_closed_error();
+  }
+  return result;
+}
+
+time_point event_loop::time() const noexcept { return clock::now(); }
+
+void event_loop::arm_timer(detail::timer_node& node, time_point when) {
+  core_->timers.push(nanoseconds(when), node);
+}
+void event_loop::disarm_timer(detail::timer_node& node) noexcept {
+  if (node.armed()) core_->timers.erase(node);
+}
+
+void event_loop::set_task_factory(task_factory factory) noexcept {
+  internals_->factory = factory == &make_task ? nullptr : factory;
+}
+task_factory event_loop::get_task_factory() const noexcept { return internals_->factory; }
+
+// ---- descriptors ----
+
+void event_loop::watch(int fd, bool writer, detail::block_ref<detail::handle_block> block) {
+  if (core_->closed) throw loop_closed_error();
+  if (core_->debug) check_thread();
+  block->bound_context = detail::running_context().snapshot();
+  const watch_kind kind = writer ? watch_kind::write : watch_kind::read;
+  detail::watchers& callbacks = internals_->watched[fd];
+  try {
+    internals_->io->watch(fd, kind, *block, block->queued);
+  } catch (...) {
+    if (!callbacks.reader && !callbacks.writer) internals_->watched.erase(fd);
+    throw;
+  }
+  detail::block_ref<detail::handle_block>& place = writer ? callbacks.writer : callbacks.reader;
+  if (place) handle(place.get()).cancel();
+  place = std::move(block);
+}
+
+bool event_loop::unwatch(int fd, bool writer) {
+  if (core_->closed) return false;
+  if (core_->debug) check_thread();
+  const auto found = internals_->watched.find(fd);
+  if (found == internals_->watched.end()) {
+    internals_->io->unwatch(fd, writer ? watch_kind::write : watch_kind::read);
+    return false;
+  }
+  detail::block_ref<detail::handle_block>& place =
+      writer ? found->second.writer : found->second.reader;
+  if (!place) return false;
+  internals_->io->unwatch(fd, writer ? watch_kind::write : watch_kind::read);
+  const detail::block_ref<detail::handle_block> removed = std::exchange(place, {});
+  if (!found->second.reader && !found->second.writer) internals_->watched.erase(found);
+  handle(removed.get()).cancel();
+  return true;
+}
+
+// ---- errors and debugging ----
+
+void event_loop::set_exception_handler(exception_handler handler) {
+  internals_->on_exception = std::move(handler);
+}
+event_loop::exception_handler event_loop::get_exception_handler() const {
+  return internals_->on_exception;
+}
+
+bool event_loop::get_debug() const noexcept { return core_->debug; }
+void event_loop::set_debug(bool enabled) noexcept { core_->debug = enabled; }
+
+// ---- embedding ----
+
+std::string_view event_loop::backend_name() const noexcept { return internals_->io->name(); }
+
+int event_loop::backend_fd() const { return internals_->io->descriptor(); }
+
+std::optional<interval> event_loop::backend_timeout() const {
+  if (internals_->from_threads->has_work()) return interval();
+  return poll_wait(std::nullopt);
+}
+
+loop_metrics event_loop::metrics() const noexcept {
+  loop_metrics result;
+  result.iterations = core_->iteration;
+  result.callbacks = core_->callback_count;
+  result.polls = internals_->polls;
+  result.tasks = core_->task_count;
+  result.handles = core_->handle_count;
+  result.operations = core_->operation_count;
+  result.frames = detail::live_frames();
+  return result;
+}
+
+namespace detail {
+
+loop_core& core_of(event_loop& loop) noexcept { return loop.core(); }
+
+loop_core& running_core() { return get_running_loop().core(); }
+
+void release(loop_core& core) noexcept {
+  if (--core.references == 0) delete &core;
+}
+
+void link_resource(loop_core& core, loop_resource& resource) noexcept {
+  if (core.resources == nullptr) {
+    resource.next_resource = &resource;
+    resource.previous_resource = &resource;
+    core.resources = &resource;
+    return;
+  }
+  loop_resource& first = *core.resources;
+  resource.next_resource = &first;
+  resource.previous_resource = first.previous_resource;
+  first.previous_resource->next_resource = &resource;
+  first.previous_resource = &resource;
+}
+
+void unlink_resource(loop_core& core, loop_resource& resource) noexcept {
+  if (resource.next_resource == nullptr) return;
+  if (resource.next_resource == &resource) {
+    core.resources = nullptr;
+  } else {
+    resource.previous_resource->next_resource = resource.next_resource;
+    resource.next_resource->previous_resource = resource.previous_resource;
+    if (core.resources == &resource) core.resources = resource.next_resource;
+  }
+  resource.next_resource = nullptr;
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace rondo

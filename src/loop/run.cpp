@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// rondo — asyncio for C++20.  run and runner: interrupting the main coroutine, cleaning up behind it.
+#include <rondo/run.hpp>
+
+#include <rondo/detail/done_awaiter.hpp>
+#include <rondo/errors.hpp>
+#include <rondo/log.hpp>
+
+#include "../os/syscalls.hpp"
+#include "../os/thread.hpp"
+#include "loop_internals.hpp"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace rondo {
+inline namespace v0 {
+namespace {
+
+coro<void> wait_for_all(const std::vector<any_task>& tasks) {
+  for (const any_task& each : tasks) co_await detail::done_awaiter(each.core());
+}
+
+void cancel_what_is_left(event_loop& loop) {
+  const std::vector<any_task> left = all_tasks(loop);
+  if (left.empty()) return;
+  for (const any_task& each : left) each.cancel();
+  loop.run_until_complete(wait_for_all(left));
+  for (const any_task& each : left) {
+    if (each.cancelled()) continue;
+    if (const std::exception_ptr error = each.exception(); error) {
+      exception_context report("unhandled exception during run() shutdown", error);
+      report.task = each;
+      loop.call_exception_handler(report);
+    }
+  }
+}
+
+/// Turns Ctrl-C into a cancellation of the main task, where nobody else handles it.
+class interrupt_scope {
+ public:
+  interrupt_scope(event_loop& loop, any_task main) : loop_(loop), main_(std::move(main)) {
+    if (!os::is_main_thread()) return;
+    struct ::sigaction now = {};
+    if (os::sys.sigaction(SIGINT, nullptr, &now) != 0) return;
+    if ((now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
+    loop_.add_signal_handler(SIGINT, [this] { interrupted(); });
+    installed_ = true;
+  }
+  interrupt_scope(const interrupt_scope&) = delete;
+  interrupt_scope& operator=(const interrupt_scope&) = delete;
+  ~interrupt_scope() {
+    if (installed_) loop_.remove_signal_handler(SIGINT);
+  }
+
+  [[nodiscard]] int count() const noexcept { return count_; }
+
+ private:
+  void interrupted() {
+    if (++count_ > 1 || main_.done()) throw keyboard_interrupt();
+    main_.cancel();
+  }
+
+  event_loop& loop_;
+  any_task main_;
+  int count_ = 0;
+  bool installed_ = false;
+};
+
+}  // namespace
+
+runner::runner(run_options options) : options_(options) {}
+runner::runner(std::unique_ptr<event_loop> loop, run_options options)
+    : options_(options), loop_(std::move(loop)) {
+  if (!loop_) throw std::invalid_argument("runner: the loop is null");
+}
+
+runner::~runner() {
+  try {
+    close();
+  } catch (...) {
+    detail::log(log_level::error, "closing a runner failed");
+  }
+}
+
+event_loop& runner::get_loop() {
+  if (closed_) throw std::logic_error("Runner is closed");
+  if (!loop_) loop_ = options_.loop_factory != nullptr ? options_.loop_factory() : new_event_loop();
+  if (!loop_) throw std::logic_error("the loop factory made no loop");
+  if (!set_up_) {
+    set_up_ = true;
+    if (options_.debug) loop_->set_debug(*options_.debug);
+    context_ = copy_context();
+  }
+  return *loop_;
+}
+
+void runner::begin() {
+  if (get_event_loop() != nullptr && get_event_loop()->is_running()) {
+    throw loop_running_error("Runner.run() cannot be called from a running event loop");
+  }
+  get_loop();
+}
+
+void runner::drive(detail::future_core& main) {
+  const any_task task{detail::core_ref<detail::future_core>(&main)};
+  main.log_destroyed = false;
+  interrupt_scope interrupts(*loop_, task);
+  loop_->run_until_complete(static_cast<const any_future&>(task));
+}
+
+void runner::close() {
+  if (closed_) return;
+  closed_ = true;
+  if (!loop_) return;
+  struct closer {
+    std::unique_ptr<event_loop>& loop;
+    ~closer() {
+      loop->close();
+      loop.reset();
+    }
+  } const guard{loop_};
+  cancel_what_is_left(*loop_);
+}
+
+}  // namespace v0
+}  // namespace rondo
