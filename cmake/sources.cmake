@@ -21,6 +21,7 @@ set(rondo_headers
   include/rondo/options.hpp
   include/rondo/policy.hpp
   include/rondo/protocols.hpp
+  include/rondo/rondo.hpp
   include/rondo/run.hpp
   include/rondo/selector.hpp
   include/rondo/server.hpp
