@@ -2,6 +2,7 @@
 // rondo — asyncio for C++20.  The event loop.
 #pragma once
 
+#include <rondo/address.hpp>
 #include <rondo/context.hpp>
 #include <rondo/coro.hpp>
 #include <rondo/detail/callback.hpp>
@@ -25,9 +26,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace rondo {
 inline namespace v0 {
@@ -304,6 +307,33 @@ class RONDO_EXPORT event_loop {
   template <class F>
     requires detail::protocol_factory<F>
   coro<server> create_server(F&& factory, rondo::socket bound, server_options options = {});
+
+  // ---- names ----
+
+  /// The addresses of a host; never blocks the loop, and a cancelled await ends at once.
+  /// @param host  a name or an address; empty or nullopt: this machine, or all interfaces with AI_PASSIVE
+  /// @param port  a number or the name of a service
+  /// @throws std::invalid_argument  the host is longer than 253 bytes, has a NUL or is not ASCII
+  /// @throws resolve_error  there is no such name
+  ///
+  /// @par asyncio
+  /// `loop.getaddrinfo`
+  coro<std::vector<address_info>> getaddrinfo(detail::host_argument host,
+                                              detail::service_argument port,
+                                              resolve_options options = {});
+
+  /// The names of an address and of its port. `flags`: NI_*.
+  /// @throws resolve_error
+  ///
+  /// @par asyncio
+  /// `loop.getnameinfo`
+  coro<std::pair<std::string, std::string>> getnameinfo(const address& where, int flags = 0);
+
+  using resolver_function = std::function<coro<std::vector<address_info>>(
+      std::string host, std::string service, resolve_options options)>;
+
+  /// Answers for every host that is no literal address, from now on; empty restores the default.
+  void set_resolver(resolver_function resolver);
 
   // ---- errors and debugging ----
 

@@ -6,7 +6,6 @@
 #include <rondo/detail/callback.hpp>
 #include <rondo/event_loop.hpp>
 
-#include "../resolver/resolver.hpp"
 #include "inbox.hpp"
 
 #include <cstdint>
@@ -29,7 +28,7 @@ struct loop_internals {
   std::shared_ptr<inbox> from_threads;
   event_loop::exception_handler on_exception;
   task_factory factory = nullptr;
-  resolver_function resolver;  // empty: the default
+  event_loop::resolver_function resolver;  // empty: the default
   std::unordered_map<int, watchers> watched;
   std::unordered_map<int, block_ref<handle_block>> signals;
   std::uint64_t fork_generation = 0;

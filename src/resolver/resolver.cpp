@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <charconv>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <system_error>
@@ -232,7 +233,7 @@ coro<answers> resolve_inner(event_loop& loop, std::string host, std::string serv
     if (!known.empty()) co_return known;
   }
   // Kept here: it may be replaced while it runs.
-  const resolver_function own = loop.internals().resolver;
+  const event_loop::resolver_function own = loop.internals().resolver;
   if (own) {
     answers found = co_await own(host, service, options);
     co_return found;
@@ -273,5 +274,20 @@ coro<std::pair<std::string, std::string>> resolve_name(event_loop& loop, const a
 std::string service_of(std::uint16_t port) { return std::to_string(port); }
 
 }  // namespace detail
+
+coro<std::vector<address_info>> event_loop::getaddrinfo(detail::host_argument host,
+                                                        detail::service_argument port,
+                                                        resolve_options options) {
+  return detail::resolve(*this, host.text, port.text, options);
+}
+
+coro<std::pair<std::string, std::string>> event_loop::getnameinfo(const address& where, int flags) {
+  return detail::resolve_name(*this, where, flags);
+}
+
+void event_loop::set_resolver(resolver_function resolver) {
+  internals_->resolver = std::move(resolver);
+}
+
 }  // namespace v0
 }  // namespace rondo

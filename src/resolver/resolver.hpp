@@ -8,8 +8,8 @@
 #include <rondo/fwd.hpp>
 #include <rondo/options.hpp>
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,10 +18,6 @@
 namespace rondo {
 inline namespace v0 {
 namespace detail {
-
-/// What `set_resolver` takes.
-using resolver_function =
-    std::function<coro<std::vector<address_info>>(std::string, std::string, resolve_options)>;
 
 /// The addresses of a host; everything in the library that resolves comes here.
 ///
@@ -46,8 +42,13 @@ using resolver_function =
 /// A port as a service.
 [[nodiscard]] RONDO_EXPORT std::string service_of(std::uint16_t port);
 
-/// Threads of the resolver that exist now, for tests.
-[[nodiscard]] RONDO_EXPORT std::size_t resolver_threads() noexcept;
+/// What the resolver's threads do now, for tests.
+struct resolver_load {
+  std::size_t threads = 0;
+  std::size_t asking = 0;  ///< threads that are in a question
+  std::size_t queued = 0;
+};
+[[nodiscard]] RONDO_EXPORT resolver_load load_of_resolver() noexcept;
 
 }  // namespace detail
 }  // namespace v0

@@ -53,9 +53,9 @@ class resolver_pool {
 
   void submit(resolver_job& job);
   void give_up(resolver_job& job) noexcept;
-  [[nodiscard]] std::size_t threads() noexcept {
+  [[nodiscard]] resolver_load load() noexcept {
     const std::lock_guard lock(mutex_);
-    return threads_;
+    return {threads_, asking_, queued_};
   }
 
  private:
@@ -78,6 +78,7 @@ class resolver_pool {
   std::size_t queued_ = 0;
   std::size_t threads_ = 0;
   std::size_t idle_ = 0;
+  std::size_t asking_ = 0;
   std::size_t stuck_ = 0;  // threads that ask what nobody wants to know any more
 };
 
@@ -173,9 +174,11 @@ void resolver_pool::serve() noexcept {
 
 void resolver_pool::answer(resolver_job& job, std::unique_lock<std::mutex>& lock) noexcept {
   job.stage_ = resolver_job::stage::running;
+  ++asking_;
   lock.unlock();
   job.ask();
   lock.lock();
+  --asking_;
   job.stage_ = resolver_job::stage::answered;
   const bool wanted = !job.unwanted_;
   if (!wanted) --stuck_;
@@ -185,7 +188,7 @@ void resolver_pool::answer(resolver_job& job, std::unique_lock<std::mutex>& lock
   lock.lock();
 }
 
-std::size_t resolver_threads() noexcept { return resolver_pool::instance().threads(); }
+resolver_load load_of_resolver() noexcept { return resolver_pool::instance().load(); }
 
 // ---- jobs --------------------------------------------------------------------------
 
