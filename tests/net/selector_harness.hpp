@@ -67,6 +67,16 @@ class level_selector final : public rondo::selector {
   rondo::epoll_selector inner_;
 };
 
+/// A loop whose clock can be put forward.
+class shifted_loop final : public rondo::event_loop {
+ public:
+  using event_loop::event_loop;
+  [[nodiscard]] rondo::time_point time() const noexcept override {
+    return event_loop::time() + shift;
+  }
+  rondo::clock::duration shift{};
+};
+
 inline std::size_t open_descriptors() {
   std::size_t count = 0;
   DIR* const directory = ::opendir("/proc/self/fd");
@@ -83,7 +93,7 @@ class harness {
     if (level) source = std::make_unique<level_selector>();
     auto backend = std::make_unique<selector_backend>(std::move(source));
     io_ = backend.get();
-    loop_ = std::make_unique<rondo::event_loop>(std::move(backend));
+    loop_ = std::make_unique<shifted_loop>(std::move(backend));
   }
   harness(const harness&) = delete;
   harness& operator=(const harness&) = delete;
@@ -94,6 +104,9 @@ class harness {
 
   [[nodiscard]] selector_backend& io() const { return *io_; }
   [[nodiscard]] rondo::event_loop& loop() const { return *loop_; }
+
+  /// Puts the loop's clock forward.
+  void advance(std::chrono::nanoseconds by) const { loop_->shift += by; }
 
   /// Iterations that do not wait.
   void turn(int count = 1) const {
@@ -113,7 +126,7 @@ class harness {
 
  private:
   std::size_t descriptors_ = open_descriptors();
-  std::unique_ptr<rondo::event_loop> loop_;
+  std::unique_ptr<shifted_loop> loop_;
   selector_backend* io_ = nullptr;
 };
 

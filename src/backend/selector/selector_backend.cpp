@@ -4,6 +4,7 @@
 
 #include <rondo/event_loop.hpp>
 
+#include "os/fork.hpp"
 #include "os/syscalls.hpp"
 
 #include <algorithm>
@@ -337,6 +338,7 @@ void selector_backend::attach(event_loop& loop) {
   const int error = selector_->add(wake.get(), interest, wake_data);
   if (error != 0) os::throw_error(error, "the loop's wake-up descriptor cannot be watched");
   wake_ = std::move(wake);
+  fork_generation_ = os::fork_generation();
   loop_ = &loop;
 }
 
@@ -360,6 +362,11 @@ void selector_backend::shut_down(bool forked) noexcept {
   static_cast<void>(forked);
   wake_.reset();
   selector_.reset();
+}
+
+// The selector of a forked child is its parent's: what is removed here would be missing there.
+bool selector_backend::in_child() const noexcept {
+  return fork_generation_ != os::fork_generation();
 }
 
 int selector_backend::descriptor() const noexcept {
@@ -539,7 +546,7 @@ void selector_backend::open(fd_state& state) {
 void selector_backend::close(fd_state& state) noexcept {
   if (!state.open) return;
   slot& place = *find(state.fd);
-  if (state.registered != 0) selector_->remove(state.fd);
+  if (state.registered != 0 && !in_child()) selector_->remove(state.fd);
   state.registered = 0;
   forget(state);
   place.owner = 0;
@@ -887,6 +894,7 @@ int selector_backend::request(user_entry& entry, std::uint8_t interest, bool lev
 
 // Makes the kernel report what is still wanted, and nothing else.
 void selector_backend::update(user_entry& entry) noexcept {
+  if (in_child()) return;
   std::uint8_t wanted = interest_of(entry);
   if (wanted == 0) {
     entry.ready = 0;

@@ -145,6 +145,7 @@ class selector_backend final : public backend {
   start_result park(operation& op, bool tried);
   void unpark(operation& op) noexcept;
 
+  [[nodiscard]] bool in_child() const noexcept;
   void on_other_event(const selector::event& event) noexcept;
   void rebuild() noexcept;
 
@@ -153,6 +154,7 @@ class selector_backend final : public backend {
   std::unique_ptr<selector> selector_;
   event_loop* loop_ = nullptr;
   os::descriptor wake_;
+  std::uint64_t fork_generation_ = 0;
   bool edge_;
   int stale_events_ = 0;
   std::size_t resting_ = 0;  // listeners that wait for a free descriptor
