@@ -1,7 +1,7 @@
 # What a user may choose. Sanitizers and coverage are presets, not options.
 option(BUILD_SHARED_LIBS "Build shared libraries" OFF)
 option(RONDO_BUILD_TESTS "Build the tests (needs Catch2 and fmt)" ${PROJECT_IS_TOP_LEVEL})
-option(RONDO_BUILD_EXAMPLES "Build the examples (needs fmt)" ${PROJECT_IS_TOP_LEVEL})
+option(RONDO_BUILD_EXAMPLES "Build the examples (needs CLI11 and fmt)" ${PROJECT_IS_TOP_LEVEL})
 option(RONDO_BUILD_BENCHMARKS "Build the benchmarks (needs Google Benchmark)" OFF)
 option(RONDO_INSTALL "Generate install rules" ON)
 option(RONDO_WERROR "Treat warnings as errors (developers and CI only)" OFF)
