@@ -77,11 +77,19 @@ set(rondo_sources
   src/os/thread.cpp
   src/resolver/resolver.cpp
   src/resolver/resolver_pool.cpp
+  src/server/server.cpp
   src/transport/address.cpp
+  src/transport/byte_queue.cpp
   src/transport/connect.cpp
   src/transport/connect_error.cpp
   src/transport/operation_awaiter.cpp
+  src/transport/protocols.cpp
+  src/transport/receive_memory.cpp
   src/transport/socket.cpp
+  src/transport/socket_transport.cpp
+  src/transport/stream_buffer.cpp
+  src/transport/streams.cpp
+  src/transport/transports.cpp
   src/version.cpp
 )
 
