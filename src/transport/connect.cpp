@@ -382,8 +382,8 @@ coro<rondo::socket> connect_any_inner(event_loop& loop, std::string host, std::s
 }
 
 coro<rondo::socket> connect_to_inner(event_loop& loop, address where) {
-  outcome result = co_await attempt(
-      loop, address_info(where.family(), SOCK_STREAM, 0, std::move(where)), nullptr);
+  address_info to(where.family(), SOCK_STREAM, 0, where);
+  outcome result = co_await attempt(loop, std::move(to), nullptr);
   if (!result.connected) {
     std::vector<outcome> failures;
     failures.push_back(std::move(result));
