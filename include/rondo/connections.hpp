@@ -50,6 +50,11 @@ RONDO_EXPORT void check_server_options(const server_options& options);
 template <class P>
 using connected_pair = std::pair<std::shared_ptr<transport>, std::shared_ptr<P>>;
 
+// g++ 12 warns of every coroutine whose frame holds a lambda of a function with internal linkage.
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
 template <class F>
 coro<connected_pair<protocol_of<F>>> connect_protocol(event_loop& loop, F factory,
                                                       coro<rondo::socket> connecting) {
@@ -66,6 +71,8 @@ coro<connected_pair<protocol_of<F>>> connect_protocol(event_loop& loop, F factor
   std::shared_ptr<transport> opened = co_await attach_transport(loop, std::move(connected), made);
   co_return connected_pair<protocol_of<F>>(std::move(opened), std::move(made));
 }
+
+#pragma GCC diagnostic pop
 
 template <class F>
 std::shared_ptr<protocol_maker> erase_factory(F&& factory) {

@@ -90,6 +90,11 @@ template <class Body, class... Args>
 using server_body_result = typename std::remove_cvref_t<decltype(call_with_server(
     std::declval<Body&>(), std::declval<server&>(), std::declval<Args&>()...))>::value_type;
 
+// g++ 12 warns of every coroutine whose frame holds a lambda of a function with internal linkage.
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
 template <class T, class Body, class... Args>
 coro<T> run_with_server(server entered, Body body, Args... args) {
   std::exception_ptr error;
@@ -108,6 +113,7 @@ coro<T> run_with_server(server entered, Body body, Args... args) {
   if (error) std::rethrow_exception(std::move(error));
   if constexpr (!std::is_void_v<T>) co_return *std::move(result);
 }
+#pragma GCC diagnostic pop
 
 }  // namespace detail
 
