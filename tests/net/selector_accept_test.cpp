@@ -104,7 +104,7 @@ TEST_CASE("a sink may stop or close its listener") {
     keeper.then = [&] { h.io().stop_accepting(door.state()); };
     h.turn(3);
     CHECK(keeper.accepted.size() == 1);
-    fault<&system_calls::epoll_wait> wait;
+    wait_counter wait;
     h.run_until([] { return false; }, 30ms);
     CHECK(wait.calls() <= 3);
     keeper.then = nullptr;
@@ -183,6 +183,20 @@ TEST_CASE("a sandbox that forbids accept4 does not make the loop spin") {
   REQUIRE(h.run_until([&] { return keeper.accepted.size() == 1; }));
 }
 
+TEST_CASE("many aborted connections are no reason to rest", "[fault-A3]") {
+  harness h;
+  tcp_listener listener;
+  library_descriptor door(h, std::move(listener.fd));
+  door_keeper keeper;
+  fault<&system_calls::accept4> accept;
+  accept.fail(1, ECONNABORTED, 1000).fail(1002, ECONNABORTED, 1000);
+  h.io().start_accepting(door.state(), keeper);
+  const std::vector<descriptor> clients = connect_many(listener, 2);
+  h.turn(30);
+  CHECK(keeper.accepted.size() == 2);
+  CHECK(keeper.errors.empty());
+}
+
 TEST_CASE("out of descriptors or memory, the listener rests", "[rule-207][fault-A2]") {
   const bool level = GENERATE(false, true);
   const int error = GENERATE(EMFILE, ENFILE, ENOBUFS, ENOMEM);
@@ -194,7 +208,7 @@ TEST_CASE("out of descriptors or memory, the listener rests", "[rule-207][fault-
   accept.fail_always(error);
   h.io().start_accepting(door.state(), keeper);
   const std::vector<descriptor> clients = connect_many(listener, 3);
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 30ms);
   CHECK(wait.calls() <= 4);
   CHECK(accept.calls() == 1);

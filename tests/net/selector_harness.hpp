@@ -77,6 +77,20 @@ class shifted_loop final : public rondo::event_loop {
   rondo::clock::duration shift{};
 };
 
+/// Counts the waits of an epoll selector, whichever call they take.
+class wait_counter {
+ public:
+  [[nodiscard]] int calls() const { return coarse_.calls() + fine_.calls(); }
+  void restart() {
+    coarse_.restart();
+    fine_.restart();
+  }
+
+ private:
+  fault<&system_calls::epoll_wait> coarse_;
+  fault<&system_calls::epoll_pwait2> fine_;
+};
+
 inline std::size_t open_descriptors() {
   std::size_t count = 0;
   DIR* const directory = ::opendir("/proc/self/fd");

@@ -205,6 +205,28 @@ TEST_CASE("a partial result leaves the rest for the next operation", "[fault-B7]
   CHECK(room == "d");
 }
 
+TEST_CASE("a direction is not tried again because the other one became ready") {
+  const variant which = any_variant();
+  harness h(which.level);
+  socket_pair pair;
+  subject ours(h, which, std::move(pair.ours));
+  std::string room(8, '\0');
+  request receive(operation_kind::receive, ours.number, room.data(), room.size());
+  CHECK_FALSE(receive.start(h));
+  put(pair.peer, "x");
+  h.turn(2);
+  REQUIRE(receive.completed == 1);
+  CHECK_FALSE(receive.start(h));
+  fill(ours.number);
+  request send(operation_kind::send, ours.number, room.data(), room.size());
+  CHECK_FALSE(send.start(h));
+  fault<&system_calls::recv> recv;
+  drain(pair.peer.get());
+  REQUIRE(h.run_until([&] { return send.completed == 1; }));
+  CHECK(recv.calls() == 0);
+  h.io().abandon(receive);
+}
+
 TEST_CASE("cancel ends an operation at once, abandon says nothing", "[rule-229]") {
   const variant which = any_variant();
   harness h(which.level);
@@ -267,7 +289,7 @@ TEST_CASE("operations on the descriptors of the user cost one epoll_ctl each") {
   }
   // Between operations nothing is reported.
   put(pair.peer, "unwanted");
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 30ms);
   CHECK(wait.calls() <= 2);
 }
@@ -290,7 +312,7 @@ TEST_CASE("a cancelled operation leaves no registration behind", "[rule-229]") {
   CHECK(actions == std::vector<int>{EPOLL_CTL_ADD, EPOLL_CTL_DEL});
   pair.ours.reset();
   put(pair.peer, "x");
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 30ms);
   CHECK(wait.calls() <= 2);
 }
@@ -328,7 +350,7 @@ TEST_CASE("operations that wait for a descriptor that was closed end when it is 
   request lost(operation_kind::receive, number, room.data(), room.size());
   CHECK_FALSE(lost.start(h));
   old.reset();
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 30ms);  // no event for ever, no spinning
   CHECK(wait.calls() <= 2);
   CHECK(lost.completed == 0);
@@ -380,9 +402,11 @@ TEST_CASE("a user's descriptor becomes one of the library", "[rule-227]") {
   CHECK_FALSE(refused.open);
   put(pair.peer, "x");
   REQUIRE(h.run_until([&] { return receive.completed == 1; }));
+  fault<&system_calls::epoll_ctl> control;
   library_descriptor ours(h, std::move(pair.ours));
   byte_sink sink;
   h.io().start_receiving(ours.state(), sink);
+  CHECK(control.calls() == 1);  // the registration is taken over
   put(pair.peer, "for the sink");
   REQUIRE(h.run_until([&] { return sink.bytes == "for the sink"; }));
 }
@@ -503,6 +527,24 @@ TEST_CASE("connecting") {
     REQUIRE(h.run_until([&] { return connecting.completed == 1; }));
     CHECK(connecting.result == -ETIMEDOUT);
   }
+  SECTION("and being interrupted") {
+    tcp_listener listener;
+    subject client(h, which, tcp_socket());
+    fault<&system_calls::connect> connect;
+    request connecting(operation_kind::connect, client.number, &listener.address,
+                       sizeof listener.address);
+    connect.fail(1, EINTR).fail(2, EISCONN);
+    CHECK(connecting.start(h));
+    CHECK(connecting.result == 0);
+    connect.fail(3, EINTR).fail(4, EALREADY);
+    CHECK_FALSE(connecting.start(h));
+    h.io().abandon(connecting);
+    connect.fail(5, EALREADY).fail(6, EISCONN);
+    CHECK(connecting.start(h));
+    CHECK(connecting.result == -EALREADY);
+    CHECK(connecting.start(h));
+    CHECK(connecting.result == -EISCONN);
+  }
   SECTION("a unix socket whose backlog is full") {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -606,7 +648,7 @@ TEST_CASE("waiting operations do not spin", "[fault-B5]") {
   request receive(operation_kind::receive, ours.number, room.data(), room.size());
   CHECK_FALSE(send.start(h));
   CHECK_FALSE(receive.start(h));
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() <= 3);
   drain(pair.peer.get());
@@ -638,7 +680,7 @@ TEST_CASE("a wake-up ends the wait, or the next one", "[rule-024]") {
   }
   CHECK(std::chrono::steady_clock::now() - begin < 5s);
   // And no more than that.
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.io().poll(rondo::interval(20ms));
   CHECK(wait.calls() == 1);
   CHECK(std::chrono::steady_clock::now() - begin >= 40ms);

@@ -20,7 +20,7 @@ TEST_CASE("bytes go to the sink, with one receive per readiness") {
     await_readable(ours.fd());
     fault<&system_calls::recv> recv;
     fault<&system_calls::epoll_ctl> control;
-    fault<&system_calls::epoll_wait> wait;
+    wait_counter wait;
     fault<&system_calls::getsockopt> question;
     h.turn();
     CHECK(sink.calls == round + 1);
@@ -72,7 +72,7 @@ TEST_CASE("what arrives while receiving is paused is kept for resume", "[fault-B
   h.io().pause_receiving(ours.state());
   put(pair.peer, "abc");
   pair.peer.reset();
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.turn(5);
   CHECK(sink.calls == 0);
   // No spinning: nothing is ready any more as far as the selector knows.
@@ -346,7 +346,7 @@ TEST_CASE("closing unregisters, although a duplicate keeps the file open", "[fau
   h.io().start_receiving(ours.state(), sink);
   ours.close();
   put(pair.peer, "x");
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() <= 2);
   CHECK(sink.calls == 0);
@@ -430,7 +430,7 @@ TEST_CASE("urgent data neither hides what follows nor spins", "[fault-B20]") {
   put(pair.peer, "after");
   std::this_thread::sleep_for(20ms);
   REQUIRE(h.run_until([&] { return sink.bytes == "beforeafter"; }, 1s));
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() <= 2);
   put(pair.peer, "more");
@@ -447,7 +447,7 @@ TEST_CASE("a hang-up without data is handled once", "[fault-B21]") {
   h.io().pause_receiving(ours.state());
   pair.peer.reset();
   REQUIRE(::shutdown(ours.fd(), SHUT_WR) == 0);
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() <= 6);
   h.io().resume_receiving(ours.state());

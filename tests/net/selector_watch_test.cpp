@@ -274,7 +274,7 @@ TEST_CASE("closing a watched descriptor is survived", "[fault-F3]") {
   watch(h, fd, watch_kind::read, node);
   put(pipe->write_end, "x");
   pipe.reset();
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() <= 2);
   CHECK(node.calls == 0);
@@ -343,7 +343,7 @@ TEST_CASE("a registration that outlives its descriptor does not make the loop sp
   const descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   pipe.read_end.reset();
   CHECK(h.io().unwatch(fd, watch_kind::read));
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   const int number = h.io().descriptor();
   h.run_until([] { return false; }, 50ms);
   CHECK(wait.calls() < 100);
@@ -367,6 +367,96 @@ TEST_CASE("a registration that outlives its descriptor does not make the loop sp
   CHECK(std::chrono::steady_clock::now() - begin < 5s);
 }
 
+TEST_CASE("an event of a closed descriptor does not reach the next owner of its number",
+          "[fault-F4]") {
+  const bool level = GENERATE(false, true);
+  harness h(level);
+  pipe_pair old;
+  const int fd = old.read_end.get();
+  watch_node stale;
+  watch(h, fd, watch_kind::read, stale);
+  // The copy keeps the old registration alive and ready.
+  const descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, 100));
+  old.read_end.reset();
+  put(old.write_end, "x");
+  socket_pair next;
+  REQUIRE(next.ours.get() == fd);
+  SECTION("a watch") {
+    watch_node node;
+    watch(h, fd, watch_kind::read, node);
+    h.turn(3);
+    CHECK(node.calls == 0);
+    put(next.peer, "y");
+    h.turn(3);
+    CHECK(node.calls == 3);
+    CHECK(h.io().unwatch(fd, watch_kind::read));
+  }
+  SECTION("an operation") {
+    std::string room(8, '\0');
+    request poll(operation_kind::poll_read, fd);
+    CHECK_FALSE(poll.start(h));
+    h.turn(3);
+    CHECK(poll.completed == 0);
+    put(next.peer, "y");
+    h.turn(2);
+    CHECK(poll.completed == 1);
+  }
+  SECTION("a transport") {
+    library_descriptor ours(h, std::move(next.ours));
+    byte_sink sink;
+    h.io().start_receiving(ours.state(), sink);
+    h.turn(3);
+    CHECK(sink.buffers == 0);
+    put(next.peer, "y");
+    h.turn(2);
+    CHECK(sink.bytes == "y");
+  }
+  CHECK(stale.calls == 0);
+}
+
+TEST_CASE("a number that means the same file again is registered again") {
+  const bool level = GENERATE(false, true);
+  harness h(level);
+  pipe_pair pipe;
+  const int fd = pipe.read_end.get();
+  watch_node node;
+  watch(h, fd, watch_kind::read, node);
+  descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, 100));
+  pipe.read_end.reset();
+  CHECK(h.io().unwatch(fd, watch_kind::read));
+  pipe.read_end.reset(::dup3(copy.get(), fd, O_CLOEXEC));
+  REQUIRE(pipe.read_end.get() == fd);
+  put(pipe.write_end, "x");
+  h.turn(2);
+  CHECK(node.calls == 0);
+  SECTION("by a watch") {
+    watch(h, fd, watch_kind::read, node);
+    h.turn(2);
+    CHECK(node.calls == 2);
+    CHECK(h.io().unwatch(fd, watch_kind::read));
+  }
+  SECTION("by the library") {
+    library_descriptor ours(h, std::move(pipe.read_end));
+    byte_sink sink;
+    h.io().start_receiving(ours.state(), sink);
+    h.turn(2);
+    CHECK(sink.bytes == "x");
+  }
+}
+
+TEST_CASE("a node is queued once, however many polls find its descriptor ready") {
+  harness h;
+  pipe_pair pipe;
+  watch_node node;
+  watch(h, pipe.read_end.get(), watch_kind::read, node);
+  put(pipe.write_end, "x");
+  for (int i = 0; i < 3; ++i) h.io().poll(rondo::interval());
+  CHECK(node.queued);
+  h.turn();
+  CHECK(node.calls == 1);
+  CHECK(h.io().unwatch(pipe.read_end.get(), watch_kind::read));
+}
+
 TEST_CASE("watches and operations share a descriptor") {
   const bool level = GENERATE(false, true);
   harness h(level);
@@ -387,7 +477,7 @@ TEST_CASE("watches and operations share a descriptor") {
   put(pair.peer, "nobody reads this");
   h.turn(2);
   CHECK(h.io().unwatch(fd, watch_kind::write));
-  fault<&system_calls::epoll_wait> wait;
+  wait_counter wait;
   h.run_until([] { return false; }, 30ms);
   CHECK(wait.calls() <= 2);
 }

@@ -52,11 +52,10 @@ constexpr std::uint8_t with(std::uint8_t set, std::uint8_t bits) noexcept {
 
 // Readiness in terms of the two directions: whoever waits shall try, and meet the end or the error.
 constexpr std::uint8_t expand(std::uint8_t ready) noexcept {
-  if ((ready & (selector::failed | selector::hang_up)) != 0) return with(ready, directions);
-  if ((ready & (selector::read_hang_up | selector::urgent)) != 0) {
-    return with(ready, selector::readable);
-  }
-  return ready;
+  if ((ready & more_behind) == 0) [[likely]]
+    return ready;
+  const bool both = (ready & (selector::failed | selector::hang_up)) != 0;
+  return with(ready, both ? directions : selector::readable);
 }
 
 constexpr bool receives(const fd_state& state) noexcept {
@@ -65,6 +64,16 @@ constexpr bool receives(const fd_state& state) noexcept {
 
 constexpr bool accepts(const fd_state& state) noexcept {
   return state.open && state.accepting && !state.paused;
+}
+
+constexpr bool wants_to_read(const fd_state& state) noexcept {
+  return ((state.receiving || state.accepting) && !state.paused) || state.readers != nullptr;
+}
+
+// Whether something that arrived is waited for.
+constexpr bool wants(const fd_state& state) noexcept {
+  if ((state.ready & selector::readable) != 0 && wants_to_read(state)) return true;
+  return (state.ready & selector::writable) != 0 && state.writers != nullptr;
 }
 
 // ---- the operations ----------------------------------------------------------------
@@ -242,7 +251,7 @@ int socket_option(int fd, int name) noexcept {
   return os::sys.getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -errno;
 }
 
-fd_state::stream_kind find_kind(int fd) noexcept {
+[[gnu::cold]] fd_state::stream_kind find_kind(int fd) noexcept {
   using kind = fd_state::stream_kind;
   const int protocol = socket_option(fd, SO_PROTOCOL);
   constexpr int multipath_tcp = 262;  // IPPROTO_MPTCP, which older headers lack
@@ -256,7 +265,8 @@ fd_state::stream_kind find_kind(int fd) noexcept {
 }
 
 // recv() for whatever is not TCP. `drained`: a short count means that nothing is left.
-ssize_t receive_other(const fd_state& state, std::span<char> room, bool& drained) noexcept {
+[[gnu::noinline]] ssize_t receive_other(const fd_state& state, std::span<char> room,
+                                        bool& drained) noexcept {
   drained = false;
   switch (state.kind) {
     case fd_state::stream_kind::plain:
@@ -426,24 +436,22 @@ void selector_backend::poll(std::optional<interval> wait) {
   if (stale_events_ >= stale_limit) rebuild();
   const std::ptrdiff_t count = selector_->select(events_, wait);
   if (count < 0) os::throw_error(static_cast<int>(-count), "waiting for events failed");
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    const selector::event event = events_[i];
+  const slot* const table = table_.data();  // nothing in here makes it grow
+  const std::size_t size = table_.size();
+  for (const selector::event& event : std::span(events_.data(), static_cast<std::size_t>(count))) {
     const auto index = static_cast<std::uint32_t>(event.data);
-    if (index < table_.size()) [[likely]] {
-      const slot& place = table_[index];
-      if (place.generation == event.data >> 32U) [[likely]] {
-        fd_state* const state = library_owner(place);
-        if (state == nullptr) {
-          on_user_event(*user_owner(place), event.ready);
-          continue;
-        }
-        state->ready = with(state->ready, expand(event.ready));
-        if (wants(*state)) queue(*state);
-        if (!edge_) ignore_unwanted(*state);
-        continue;
-      }
+    if (index >= size || table[index].generation != event.data >> 32U) [[unlikely]] {
+      on_other_event(event);
+      continue;
     }
-    on_other_event(event);
+    fd_state* const state = library_owner(table[index]);
+    if (state == nullptr) {
+      on_user_event(*user_owner(table[index]), event.ready);
+      continue;
+    }
+    state->ready = with(state->ready, expand(event.ready));
+    if (wants(*state)) queue(*state);
+    if (!edge_) ignore_unwanted(*state);
   }
   if (static_cast<std::size_t>(count) == events_.size() && events_.size() < largest_batch) {
     events_.resize(largest_batch);
@@ -498,13 +506,6 @@ void selector_backend::wake() noexcept {
 
 // ---- descriptors of the library ----------------------------------------------------
 
-bool selector_backend::wants(const fd_state& state) noexcept {
-  const bool reads =
-      ((state.receiving || state.accepting) && !state.paused) || state.readers != nullptr;
-  return ((state.ready & selector::readable) != 0 && reads) ||
-         ((state.ready & selector::writable) != 0 && state.writers != nullptr);
-}
-
 void selector_backend::open(fd_state& state) {
   if (state.fd < 0) os::throw_error(EBADF, "no file descriptor");
   slot& place = slot_of(state.fd);
@@ -520,7 +521,7 @@ void selector_backend::open(fd_state& state) {
         throw std::logic_error("File descriptor " + std::to_string(state.fd) +
                                " is used by add_reader, add_writer or a socket operation");
       }
-      end_stale(*entry);
+      end_stale(*entry, error);
     }
     // Left over and silent: it is taken over, which saves a call of removing it.
     if (entry->known) registered = selector::edge;
@@ -585,8 +586,7 @@ int selector_backend::arm(fd_state& state, std::uint8_t interest) noexcept {
 
 // Level-triggered selectors only: what nobody wants now must not be reported again and again.
 void selector_backend::ignore_unwanted(fd_state& state) noexcept {
-  const bool reads =
-      ((state.receiving || state.accepting) && !state.paused) || state.readers != nullptr;
+  const bool reads = wants_to_read(state);
   const bool writes = state.writers != nullptr;
   std::uint8_t wanted = state.registered;
   if (!reads && (state.ready & selector::readable) != 0) wanted = without(wanted, read_interest);
@@ -634,24 +634,21 @@ void selector_backend::run_state(ready_node& node, event_loop* loop) {
   state.queued = false;
   // Closed since it was queued; and what it is now, another node may have to serve.
   if (loop == nullptr || !state.open) return;
-  static_cast<selector_backend*>(state.backend_data)->dispatch(state);
-}
-
-void selector_backend::dispatch(fd_state& state) {
+  auto& self = *static_cast<selector_backend*>(state.backend_data);
   // Also on the way of an exception (keyboard_interrupt, system_exit): no readiness may get lost.
   struct guard {
-    selector_backend& self;
-    fd_state& state;
+    selector_backend& backend;
+    fd_state& served;
     ~guard() {
-      if (state.open && wants(state)) self.queue(state);
+      if (wants(served) && served.open) backend.queue(served);
     }
   };
-  const guard again{*this, state};
+  const guard again{self, state};
   if ((state.ready & selector::readable) != 0) {
-    if (receives(state)) {
-      receive(state);
+    if (receives(state)) [[likely]] {
+      self.receive(state);
     } else if (accepts(state)) {
-      accept(state);
+      self.accept(state);
     }
     if (state.readers != nullptr) run_waiting(state.readers, state.ready, selector::readable);
   }
@@ -682,7 +679,7 @@ void selector_backend::receive(fd_state& state) {
         state.ready = without(state.ready, selector::readable);
       }
       state.receiver->on_bytes(room.first(size));
-      if (!receives(state) || (state.ready & selector::readable) == 0) return;
+      if ((state.ready & selector::readable) == 0 || !receives(state)) return;
     } else if (count == 0) {
       state.receiving = false;
       state.receiver->on_eof();
@@ -886,7 +883,7 @@ int selector_backend::request(user_entry& entry, std::uint8_t interest, bool lev
   const bool was_known = entry.known;
   int error = enroll(entry, with(with(interest_of(entry), interest), mode()));
   if (was_known && (error == ENOENT || error == EBADF)) {
-    end_stale(entry);
+    end_stale(entry, error);
     if (error == ENOENT) error = enroll(entry, with(interest, mode()));
   }
   return error;
@@ -910,18 +907,18 @@ void selector_backend::update(user_entry& entry) noexcept {
   if (edge_ && !watched) wanted = with(wanted, selector::once);
   if (wanted == entry.armed) return;
   // Whoever still waits for a descriptor that was closed would wait for ever.
-  if (enroll(entry, wanted) != 0) end_stale(entry);
+  if (const int error = enroll(entry, wanted); error != 0) end_stale(entry, error);
 }
 
 // The user closed the descriptor: nothing that waited for it may see events of the next file.
-void selector_backend::end_stale(user_entry& entry) noexcept {
+void selector_backend::end_stale(user_entry& entry, int error) noexcept {
   entry.known = false;
   entry.armed = 0;
   entry.ready = 0;
   entry.watchers = {};
   ++find(entry.fd)->generation;
   for (operation*& first : entry.waiting) {
-    while (first != nullptr) finish(*first, -EBADF);
+    while (first != nullptr) finish(*first, error == ENOENT ? -EBADF : -error);
   }
 }
 
@@ -988,11 +985,6 @@ void selector_backend::on_user_event(user_entry& entry, std::uint8_t ready) noex
   };
   report(reading, selector::readable);
   report(writing, selector::writable);
-  // An operation that has ended left its interest behind, on a descriptor that is also watched.
-  if (entry.armed != 0 && entry.armed != interest_of(entry)) {
-    update(entry);
-    recycle_if_idle(entry);
-  }
 }
 
 void selector_backend::run_user(ready_node& node, event_loop* loop) {

@@ -108,7 +108,6 @@ class selector_backend final : public backend {
   slot& slot_of(int fd);
   static fd_state* library_owner(const slot& place) noexcept;
   static user_entry* user_owner(const slot& place) noexcept;
-  static bool wants(const fd_state& state) noexcept;
   static std::uint64_t data_of(int fd, std::uint32_t generation) noexcept;
 
   void queue(fd_state& state) noexcept;
@@ -119,7 +118,6 @@ class selector_backend final : public backend {
   void ignore_unwanted(fd_state& state) noexcept;
   void forget(fd_state& state) noexcept;
   static void run_state(ready_node& node, event_loop* loop);
-  void dispatch(fd_state& state);
   void receive(fd_state& state);
   void accept(fd_state& state);
   [[nodiscard]] listener* listener_of(const fd_state& state) noexcept;
@@ -135,7 +133,7 @@ class selector_backend final : public backend {
   int enroll(user_entry& entry, std::uint8_t interest) noexcept;
   int request(user_entry& entry, std::uint8_t interest, bool level) noexcept;
   void update(user_entry& entry) noexcept;
-  void end_stale(user_entry& entry) noexcept;
+  void end_stale(user_entry& entry, int error) noexcept;
   void recycle_if_idle(user_entry& entry) noexcept;
   void detach(user_entry& entry) noexcept;
   void on_user_event(user_entry& entry, std::uint8_t ready) noexcept;
