@@ -209,7 +209,7 @@ void address::set_bytes(form what, int family, std::string_view bytes) {
   heap_bytes held{nullptr, bytes.size()};
   if (!bytes.empty()) {
     held.data = new char[bytes.size()];
-    std::memcpy(held.data, bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), held.data);
   }
   std::memcpy(inline_.data(), &held, sizeof held);
   family_ = static_cast<std::uint16_t>(family);
@@ -307,7 +307,7 @@ struct address_access {
                           std::size_t offset) noexcept {
     raw.storage.ss_family = static_cast<::sa_family_t>(family);
     const std::size_t size = std::min(bytes.size(), sizeof raw.storage - offset - 1);
-    std::memcpy(reinterpret_cast<char*>(&raw.storage) + offset, bytes.data(), size);
+    std::copy_n(bytes.data(), size, reinterpret_cast<char*>(&raw.storage) + offset);
     raw.size = static_cast<::socklen_t>(offset + size);
   }
 };

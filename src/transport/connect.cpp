@@ -77,12 +77,16 @@ struct outcome {
 
 // A connection from a port to itself: what the kernel makes of two simultaneous opens, when nobody
 // listens on a port of the range that it takes local ports from.
-bool is_connected_to_itself(const rondo::socket& made) {
+bool is_connected_to_itself(const rondo::socket& made, const address& to) {
+  if (!to.is_ipv4() && !to.is_ipv6()) return false;
   raw_address own;
+  if (os::sys.getsockname(made.fileno(), own.get(), &own.size) != 0) return false;
+  const address here = to_address(own);
+  if (here.port() != to.port()) return false;
+  // Not `to` itself: who connects to 0.0.0.0 reaches this machine.
   raw_address peer;
-  return os::sys.getsockname(made.fileno(), own.get(), &own.size) == 0 &&
-         os::sys.getpeername(made.fileno(), peer.get(), &peer.size) == 0 &&
-         to_address(own) == to_address(peer);
+  return os::sys.getpeername(made.fileno(), peer.get(), &peer.size) == 0 &&
+         here == to_address(peer);
 }
 
 /// Binds to the first local address of the family that can be bound to.
@@ -125,7 +129,7 @@ coro<outcome> attempt(event_loop& loop, address_info to, const answers* locals) 
   }
   const std::int64_t result = co_await connect_raw(loop, fd, to_raw(to.address));
   if (result != 0) co_return outcome(to.address, static_cast<int>(-result));
-  if ((to.address.is_ipv4() || to.address.is_ipv6()) && is_connected_to_itself(made)) {
+  if (is_connected_to_itself(made, to.address)) {
     co_return outcome(to.address, ECONNREFUSED);
   }
   co_return outcome(std::move(made));

@@ -103,11 +103,11 @@ inline void resolve_all_to(rondo::event_loop& loop, std::vector<rondo::address> 
   });
 }
 
-/// Waits until no thread of the resolver asks anything.
-inline void wait_for_resolver() {
+/// Waits until no more than so many threads of the resolver ask something.
+inline void wait_for_resolver(std::size_t asking = 0) {
   for (;;) {
     const auto load = rondo::detail::load_of_resolver();
-    if (load.asking == 0 && load.queued == 0) return;
+    if (load.asking <= asking && load.queued == 0) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
