@@ -232,21 +232,22 @@ bool stream_buffer::satisfy_until(read_request& request) {
   return true;
 }
 
+void stream_buffer::resume_transport() {
+  paused_ = false;
+  // A connection that is lost has let go of it, also while it was paused.
+  if (transport != nullptr) transport->resume_reading();
+}
+
 // A read is going to wait for more.
 void stream_buffer::wait(read_request& request) {
   active = &request;
-  if (paused_) {
-    paused_ = false;
-    transport->resume_reading();
-  }
+  if (paused_) resume_transport();
   if (begin_ == end_) return_storage();
 }
 
 void stream_buffer::after_reading() {
-  if (paused_ && size() <= limit) [[unlikely]] {
-    paused_ = false;
-    transport->resume_reading();
-  }
+  if (paused_ && size() <= limit) [[unlikely]]
+    resume_transport();
 }
 
 std::string stream_buffer::take_string(std::size_t count) {

@@ -69,6 +69,7 @@ struct stream_buffer final : stream_buffer_head {
   void make_room(std::size_t wanted);
   void after_feeding();
   void after_reading();
+  void resume_transport();
   void wake_reader();
   void return_storage() noexcept;
 
