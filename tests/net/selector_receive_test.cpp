@@ -4,8 +4,6 @@
 
 #include <rondo/errors.hpp>
 
-#include <thread>
-
 using namespace selector_test;
 
 TEST_CASE("bytes go to the sink, with one receive per readiness") {
@@ -428,7 +426,6 @@ TEST_CASE("urgent data neither hides what follows nor spins", "[fault-B20]") {
   put(pair.peer, "before");
   REQUIRE(::send(pair.peer.get(), "!", 1, MSG_OOB) == 1);
   put(pair.peer, "after");
-  std::this_thread::sleep_for(20ms);
   REQUIRE(h.run_until([&] { return sink.bytes == "beforeafter"; }, 1s));
   wait_counter wait;
   h.run_until([] { return false; }, 50ms);
