@@ -13,14 +13,18 @@ set(rondo_headers
   include/rondo/event_loop.hpp
   include/rondo/exception_context.hpp
   include/rondo/exception_group.hpp
+  include/rondo/executor.hpp
   include/rondo/future.hpp
   include/rondo/fwd.hpp
   include/rondo/handle.hpp
   include/rondo/interval.hpp
+  include/rondo/locks.hpp
   include/rondo/log.hpp
+  include/rondo/memory_channel.hpp
   include/rondo/options.hpp
   include/rondo/policy.hpp
   include/rondo/protocols.hpp
+  include/rondo/queues.hpp
   include/rondo/rondo.hpp
   include/rondo/run.hpp
   include/rondo/selector.hpp
@@ -31,6 +35,7 @@ set(rondo_headers
   include/rondo/task.hpp
   include/rondo/threadsafe_promise.hpp
   include/rondo/timeouts.hpp
+  include/rondo/to_thread.hpp
   include/rondo/transports.hpp
   include/rondo/detail/bytes.hpp
   include/rondo/detail/callback.hpp
@@ -39,12 +44,14 @@ set(rondo_headers
   include/rondo/detail/done_awaiter.hpp
   include/rondo/detail/foreign.hpp
   include/rondo/detail/future_core.hpp
+  include/rondo/detail/job.hpp
   include/rondo/detail/loop_core.hpp
   include/rondo/detail/memory.hpp
   include/rondo/detail/ready_node.hpp
   include/rondo/detail/stream_awaiters.hpp
   include/rondo/detail/task_core.hpp
   include/rondo/detail/timer_heap.hpp
+  include/rondo/detail/waiter_list.hpp
 )
 
 # The core: no file outside src/os/ may call the kernel (tools/check-syscalls).
@@ -52,6 +59,10 @@ set(rondo_sources
   src/backend/backend.cpp
   src/backend/selector/epoll_selector.cpp
   src/backend/selector/selector_backend.cpp
+  src/executor/default_executor.cpp
+  src/executor/job.cpp
+  src/executor/process_pool.cpp
+  src/executor/thread_pool.cpp
   src/loop/callback.cpp
   src/loop/context.cpp
   src/loop/errors.cpp
@@ -61,8 +72,11 @@ set(rondo_sources
   src/loop/foreign.cpp
   src/loop/future.cpp
   src/loop/inbox.cpp
+  src/loop/locks.cpp
   src/loop/log.cpp
   src/loop/memory.cpp
+  src/loop/memory_channel.cpp
+  src/loop/queues.cpp
   src/loop/run.cpp
   src/loop/running.cpp
   src/loop/signals.cpp

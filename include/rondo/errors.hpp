@@ -15,7 +15,8 @@
 namespace rondo {
 inline namespace v0 {
 
-// ---- not derived from std::exception: `catch (const std::exception&)` must not swallow them ------
+// ---- not derived from std::exception: `catch (const std::exception&)` must not swallow them
+// ------
 
 /// The awaiting task was cancelled. A `catch (...)` that meets it must rethrow it.
 ///
@@ -97,6 +98,64 @@ class RONDO_EXPORT not_supported_error : public std::logic_error {
   ~not_supported_error() override;
 };
 
+/// The barrier was aborted or reset. asyncio: `BrokenBarrierError`.
+class RONDO_EXPORT broken_barrier_error : public std::logic_error {
+ public:
+  explicit broken_barrier_error(const std::string& what);
+  ~broken_barrier_error() override;
+};
+
+/// The queue was shut down. asyncio: `QueueShutDown`.
+class RONDO_EXPORT queue_shut_down : public std::logic_error {
+ public:
+  queue_shut_down();
+  ~queue_shut_down() override;
+};
+
+/// This end of the channel is closed. anyio: `ClosedResourceError`.
+class RONDO_EXPORT closed_channel_error : public std::logic_error {
+ public:
+  closed_channel_error();
+  ~closed_channel_error() override;
+};
+
+// ---- queues and channels ---------------------------------------------------------------
+
+/// There is no item to get at once. asyncio: `QueueEmpty`.
+class RONDO_EXPORT queue_empty : public std::runtime_error {
+ public:
+  queue_empty();
+  ~queue_empty() override;
+};
+
+/// There is no room for an item at once. asyncio: `QueueFull`.
+class RONDO_EXPORT queue_full : public std::runtime_error {
+ public:
+  queue_full();
+  ~queue_full() override;
+};
+
+/// It cannot be done at once. anyio: `WouldBlock`.
+class RONDO_EXPORT would_block : public std::runtime_error {
+ public:
+  would_block();
+  ~would_block() override;
+};
+
+/// Every sender is closed and every item taken. anyio: `EndOfStream`.
+class RONDO_EXPORT end_of_channel : public std::runtime_error {
+ public:
+  end_of_channel();
+  ~end_of_channel() override;
+};
+
+/// Every receiver is closed: nobody will ever take the item. anyio: `BrokenResourceError`.
+class RONDO_EXPORT broken_channel_error : public std::runtime_error {
+ public:
+  broken_channel_error();
+  ~broken_channel_error() override;
+};
+
 // ---- what happens to data ------------------------------------------------------------
 
 /// The stream ended before all that was asked for arrived. asyncio: `IncompleteReadError`.
@@ -117,6 +176,17 @@ class RONDO_EXPORT limit_overrun_error : public std::runtime_error {
   ~limit_overrun_error() override;
 
   std::size_t consumed;  ///< bytes before the separator, or searched without finding it
+};
+
+/// A process of a pool ended without a result. asyncio: `concurrent.futures.process.BrokenProcessPool`, which breaks the whole pool.
+class RONDO_EXPORT broken_process_pool : public std::runtime_error {
+ public:
+  explicit broken_process_pool(const std::string& what, int killed_by = 0,
+                               std::optional<int> exit_status = {});
+  ~broken_process_pool() override;
+
+  int signal;                    ///< the number of the signal that killed it, else 0
+  std::optional<int> exit_code;  ///< with which it left; empty if it was killed, or if nobody knows
 };
 
 // ---- operating system ----------------------------------------------------------------

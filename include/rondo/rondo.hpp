@@ -15,10 +15,13 @@
 #include <rondo/future.hpp>
 #include <rondo/handle.hpp>
 #include <rondo/interval.hpp>
+#include <rondo/locks.hpp>
 #include <rondo/log.hpp>
+#include <rondo/memory_channel.hpp>
 #include <rondo/options.hpp>
 #include <rondo/policy.hpp>
 #include <rondo/protocols.hpp>
+#include <rondo/queues.hpp>
 #include <rondo/run.hpp>
 #include <rondo/selector.hpp>
 #include <rondo/server.hpp>

@@ -52,13 +52,41 @@ loop_running_error::~loop_running_error() = default;
 not_supported_error::not_supported_error(const std::string& what) : std::logic_error(what) {}
 not_supported_error::~not_supported_error() = default;
 
+broken_barrier_error::broken_barrier_error(const std::string& what) : std::logic_error(what) {}
+broken_barrier_error::~broken_barrier_error() = default;
+
+queue_shut_down::queue_shut_down() : std::logic_error("the queue is shut down") {}
+queue_shut_down::~queue_shut_down() = default;
+
+closed_channel_error::closed_channel_error()
+    : std::logic_error("this end of the channel is closed") {}
+closed_channel_error::~closed_channel_error() = default;
+
+queue_empty::queue_empty() : std::runtime_error("the queue is empty") {}
+queue_empty::~queue_empty() = default;
+
+queue_full::queue_full() : std::runtime_error("the queue is full") {}
+queue_full::~queue_full() = default;
+
+would_block::would_block() : std::runtime_error("it would have to wait") {}
+would_block::~would_block() = default;
+
+end_of_channel::end_of_channel()
+    : std::runtime_error("every sender is closed and every item taken") {}
+end_of_channel::~end_of_channel() = default;
+
+broken_channel_error::broken_channel_error()
+    : std::runtime_error("every receiver of the channel is closed") {}
+broken_channel_error::~broken_channel_error() = default;
+
 incomplete_read_error::incomplete_read_error(std::string partial_bytes,
                                              std::optional<std::size_t> expected_bytes)
     : std::runtime_error(
-          expected_bytes ? fmt::format("{} bytes read on a total of {} expected bytes",
-                                       partial_bytes.size(), *expected_bytes)
-                         : fmt::format("{} bytes read before the stream ended without the separator",
-                                       partial_bytes.size())),
+          expected_bytes
+              ? fmt::format("{} bytes read on a total of {} expected bytes", partial_bytes.size(),
+                            *expected_bytes)
+              : fmt::format("{} bytes read before the stream ended without the separator",
+                            partial_bytes.size())),
       partial(std::move(partial_bytes)),
       expected(expected_bytes) {}
 incomplete_read_error::incomplete_read_error(const incomplete_read_error&) = default;
