@@ -26,7 +26,7 @@ namespace {
 constexpr std::size_t granularity = 16;
 constexpr std::size_t largest_cached = 1024;
 // What one thread may keep of one size; beyond it blocks go back to the heap.
-constexpr std::size_t bytes_per_class = 64 * 1024;
+[[maybe_unused]] constexpr std::size_t bytes_per_class = 64 * 1024;
 
 struct free_block_link {
   free_block_link* next;
@@ -63,7 +63,7 @@ struct cleanup {
   }
 };
 
-[[gnu::noinline, gnu::cold]] void register_cleanup(thread_cache& mine) {
+[[gnu::noinline, gnu::cold, maybe_unused]] void register_cleanup(thread_cache& mine) {
   mine.cleans_up = true;
   static thread_local const cleanup at_exit;
   static_cast<void>(&at_exit);
