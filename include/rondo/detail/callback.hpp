@@ -138,11 +138,7 @@ struct callback final : Base {
         break;
       case callback_operation::deallocate:
         self.~callback();
-        if constexpr (alignof(callback) > 16) {
-          ::operator delete(static_cast<void*>(&self), std::align_val_t(alignof(callback)));
-        } else {
-          free_block(&self, sizeof(callback));
-        }
+        deallocate(&self);
         break;
     }
   }
@@ -154,7 +150,26 @@ struct callback final : Base {
       return allocate_block(sizeof(callback));
     }
   }
+  static void deallocate(void* memory) noexcept {
+    if constexpr (alignof(callback) > 16) {
+      ::operator delete(memory, std::align_val_t(alignof(callback)));
+    } else {
+      free_block(memory, sizeof(callback));
+    }
+  }
 };
+
+/// A new block; moving the callable into it may throw.
+template <class Block, class F, class... Args>
+[[nodiscard]] Block* make_callback(F&& bound, Args&&... base) {
+  void* const memory = Block::allocate();
+  try {
+    return ::new (memory) Block(std::move(bound), std::forward<Args>(base)...);
+  } catch (...) {
+    Block::deallocate(memory);
+    throw;
+  }
+}
 
 /// Packs a callable that runs once with its arguments; both are moved into the call.
 template <class F, class... Args>
@@ -183,17 +198,16 @@ template <class F, class... Args>
 template <class Base, bool repeated, class F>
 [[nodiscard]] block_ref<Base> make_handle_block(loop_core& core, F&& bound) {
   using block = callback<Base, repeated, std::remove_cvref_t<F>>;
-  void* const memory = block::allocate();
-  return block_ref<Base>::adopt(::new (memory) block(
-      std::move(bound), repeated ? &run_repeated : &run_handle, &block::template operate<handle_block>, core));
+  return block_ref<Base>::adopt(
+      make_callback<block>(std::forward<F>(bound), repeated ? &run_repeated : &run_handle,
+                           &block::template operate<handle_block>, core));
 }
 
 template <class F>
 [[nodiscard]] threadsafe_block* make_threadsafe_block(F&& bound) {
   using block = callback<threadsafe_block, false, std::remove_cvref_t<F>>;
-  void* const memory = block::allocate();
-  return ::new (memory)
-      block(std::move(bound), &run_threadsafe, &block::template operate<threadsafe_block>);
+  return make_callback<block>(std::forward<F>(bound), &run_threadsafe,
+                              &block::template operate<threadsafe_block>);
 }
 
 }  // namespace detail
