@@ -86,7 +86,7 @@ class RONDO_EXPORT event_loop {
   template <class A>
     requires(detail::awaitable<A> && !detail::is_coro<std::remove_cvref_t<A>>)
   auto run_until_complete(A&& awaitable) {
-    using result = std::remove_cvref_t<detail::awaited<std::decay_t<A>&&>>;
+    using result = detail::awaited_value<A>;
     return run_until_complete(
         detail::await_kept<result, std::decay_t<A>>(std::forward<A>(awaitable)));
   }
@@ -459,7 +459,9 @@ namespace detail {
 template <class T>
 T take_result(const future<T>& done) {
   done.result();
-  if constexpr (!std::is_void_v<T>) {
+  if constexpr (std::is_reference_v<T>) {
+    return done.result();
+  } else if constexpr (!std::is_void_v<T>) {
     future_core& core = *done.core();
     if constexpr (std::copy_constructible<T>) {
       if (core.references > 1) return value_of<T>(core);

@@ -41,8 +41,11 @@ struct callback_id {
 namespace detail {
 
 struct nothing {};
+/// How a result is kept: references as pointers.
 template <class T>
-using stored = std::conditional_t<std::is_void_v<T>, nothing, T>;
+using stored =
+    std::conditional_t<std::is_void_v<T>, nothing,
+                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
 
 /// A future or task together with the place of its result.
 template <class T, class Base>
@@ -93,6 +96,20 @@ stored<T>& value_of(future_core& core) noexcept {
   return *static_cast<stored<T>*>(core.value());
 }
 
+/// Names a type of results: typeid does not tell T& from T.
+template <class T>
+struct result_type {};
+
+/// The result itself, whether it is kept as an object or as a pointer.
+template <class T>
+std::add_lvalue_reference_t<T> result_in(stored<T>& place) noexcept {
+  if constexpr (std::is_reference_v<T>) {
+    return *place;
+  } else {
+    return place;
+  }
+}
+
 /// A callback that a future runs when it is done.
 struct done_block : handle_block, future_waiter {
   done_block(run_function run_as, operate_function how, loop_core& where) noexcept;
@@ -113,12 +130,23 @@ struct done_callback {
 
   void operator()() {
     if constexpr (std::invocable<F, Handle>) {
-      std::invoke(std::move(function), Handle(block->on));
+      static_cast<void>(std::invoke(std::move(function), Handle(block->on)));
     } else {
-      std::invoke(std::move(function));
+      static_cast<void>(std::invoke(std::move(function)));
     }
   }
 };
+
+/// Schedules `f(Handle)` or `f()` for when the future is done.
+template <class Handle, class F>
+callback_id add_done_callback(future_core& core, F&& f, const context* bound) {
+  using function = done_callback<Handle, std::decay_t<F>>;
+  using block = callback<done_block, false, function>;
+  block* const made = make_callback<block>(function{std::forward<F>(f)}, &run_handle,
+                                           &block::template operate<handle_block>, *core.core);
+  made->function.block = made;
+  return add_done_block(core, made, bound);
+}
 
 template <class T, bool rvalue>
 class future_awaiter : public future_suspension {
@@ -137,16 +165,16 @@ class future_awaiter : public future_suspension {
 
   std::conditional_t<rvalue || std::is_void_v<T>, T, std::add_lvalue_reference_t<const T>>
   await_resume() {
-    if (task != nullptr) task->check_cancelled();
     future_core& core = *core_;
-    if (core.state != future_state::finished) [[unlikely]] {
+    if (core.state != future_state::finished || (task != nullptr && task->throwing)) [[unlikely]] {
       on = &core;
       fail();
     }
     if constexpr (!std::is_void_v<T>) {
-      if (core.moved_out) [[unlikely]] throw_moved_out();
-      T& value = value_of<T>(core);
-      if constexpr (!rvalue) {
+      if (core.moved_out) [[unlikely]]
+        throw_moved_out();
+      std::add_lvalue_reference_t<T> value = result_in<T>(value_of<T>(core));
+      if constexpr (!rvalue || std::is_reference_v<T>) {
         return value;
       } else if constexpr (!std::copy_constructible<T>) {
         core.moved_out = true;
@@ -166,21 +194,24 @@ class future_awaiter : public future_suspension {
 
 /// A handle of a result that is not there yet, and that any number of tasks may await.
 ///
-/// Copies name the same future. `co_await f` waits and yields a reference to the result, or throws the exception;
-/// `co_await std::move(f)` yields the result itself: moved out if this is the only handle, else copied (a type that cannot
-/// be copied is always moved). Cancelling a task that awaits a future cancels the future, and so every other
-/// task that awaits it: use `shield` to share one.
+/// Copies name the same future. `co_await f` waits and yields a reference to the result, or throws
+/// the exception; `co_await std::move(f)` yields the result itself: moved out if this is the only
+/// handle, else copied (a type that cannot be copied is always moved). Cancelling a task that
+/// awaits a future cancels the future, and so every other task that awaits it: use `shield` to
+/// share one.
 ///
 /// @par asyncio
 /// `asyncio.Future`
 /// @par Thread safety
-/// The loop's thread only, copying and destroying included; see `threadsafe_promise` for results from elsewhere.
+/// The loop's thread only, copying and destroying included; see `threadsafe_promise` for results
+/// from elsewhere.
 template <class T>
 class future {
  public:
   using value_type = T;
 
-  /// An empty handle, which names nothing; every member but `operator bool` throws std::logic_error.
+  /// An empty handle, which names nothing; every member but `operator bool` throws
+  /// std::logic_error.
   future() noexcept = default;
 
   /// A new pending future. @throws loop_closed_error
@@ -189,9 +220,7 @@ class future {
             detail::future_of<T>::make(detail::core_of(loop)))) {}
 
   [[nodiscard]] bool done() const { return core_->done(); }
-  [[nodiscard]] bool cancelled() const {
-    return core_->state == detail::future_state::cancelled;
-  }
+  [[nodiscard]] bool cancelled() const { return core_->state == detail::future_state::cancelled; }
 
   /// The result. Throws the exception where there is one.
   /// @throws cancelled_error  the future was cancelled
@@ -201,7 +230,7 @@ class future {
     if (core.state != detail::future_state::finished) detail::throw_no_result(core);
     if constexpr (!std::is_void_v<T>) {
       if (core.moved_out) detail::throw_moved_out();
-      return detail::value_of<T>(core);
+      return detail::result_in<T>(detail::value_of<T>(core));
     }
   }
 
@@ -214,11 +243,22 @@ class future {
   /// @throws invalid_state_error  it is done
   /// @throws std::logic_error  it is a task
   template <class U = T>
-    requires(!std::is_void_v<T> && std::constructible_from<detail::stored<T>, U &&>)
+    requires(!std::is_void_v<T> && !std::is_reference_v<T> &&
+             std::constructible_from<detail::stored<T>, U &&>)
   void set_result(U&& value) const {
     detail::future_core& core = *core_;
     detail::check_settable(core);
     std::construct_at(static_cast<detail::stored<T>*>(core.value()), std::forward<U>(value));
+    core.has_value = true;
+    detail::finish(core, detail::future_state::finished);
+  }
+  template <class U>
+    requires(std::is_reference_v<T> && std::convertible_to<U&, T>)
+  void set_result(U& value) const {
+    detail::future_core& core = *core_;
+    detail::check_settable(core);
+    T referred = value;
+    std::construct_at(static_cast<detail::stored<T>*>(core.value()), std::addressof(referred));
     core.has_value = true;
     detail::finish(core, detail::future_state::finished);
   }
@@ -248,8 +288,8 @@ class future {
   /// @throws std::logic_error  the loop is destroyed
   [[nodiscard]] event_loop& get_loop() const { return detail::loop_of(*core_); }
 
-  /// Schedules `f(handle)` or `f()` for when this is done, in order of registration; never calls it at once.
-  /// It runs in a copy of the running context, or in `bound`.
+  /// Schedules `f(handle)` or `f()` for when this is done, in order of registration; never calls it
+  /// at once. It runs in a copy of the running context, or in `bound`.
   template <class F>
   callback_id add_done_callback(F&& f) const {
     return add_callback(std::forward<F>(f), nullptr);
@@ -260,9 +300,7 @@ class future {
   }
 
   /// Removes a callback that has not been scheduled. Returns whether there was one.
-  bool remove_done_callback(callback_id id) const {
-    return detail::remove_done_block(*core_, id);
-  }
+  bool remove_done_callback(callback_id id) const { return detail::remove_done_block(*core_, id); }
 
   [[nodiscard]] detail::future_awaiter<T, false> operator co_await() const& {
     return detail::future_awaiter<T, false>(core_);
@@ -281,27 +319,11 @@ class future {
   [[nodiscard]] const detail::core_ref<detail::future_core>& core() const noexcept { return core_; }
 
  protected:
-  template <class Handle, class F>
-  callback_id add_callback_as(F&& f, const context* bound) const {
-    using function = detail::done_callback<Handle, std::decay_t<F>>;
-    using block = detail::callback<detail::done_block, false, function>;
-    detail::future_core& core = *core_;
-    auto* const made = ::new (block::allocate())
-        block(function{std::forward<F>(f)}, &detail::run_handle,
-              &block::template operate<detail::handle_block>, *core.core);
-    made->function.block = made;
-    return detail::add_done_block(core, made, bound);
-  }
-
   template <class F>
   callback_id add_callback(F&& f, const context* bound) const {
-    if constexpr (std::invocable<std::decay_t<F>, task<T>> && !std::invocable<std::decay_t<F>, future>) {
-      return add_callback_as<task<T>>(std::forward<F>(f), bound);
-    } else {
-      static_assert(std::invocable<std::decay_t<F>, future> || std::invocable<std::decay_t<F>>,
-                    "a done callback is called as f(handle) or f()");
-      return add_callback_as<future>(std::forward<F>(f), bound);
-    }
+    static_assert(std::invocable<std::decay_t<F>, future> || std::invocable<std::decay_t<F>>,
+                  "a done callback is called as f(handle) or f()");
+    return detail::add_done_callback<future>(*core_, std::forward<F>(f), bound);
   }
 
   detail::core_ref<detail::future_core> core_;
@@ -315,7 +337,8 @@ class RONDO_EXPORT any_future {
  public:
   any_future() noexcept = default;
   template <class T>
-  any_future(const future<T>& typed) noexcept : core_(typed.core()) {}  // NOLINT: implicit by design
+  any_future(const future<T>& typed) noexcept
+      : core_(typed.core()) {}  // NOLINT: implicit by design
 
   explicit operator bool() const noexcept { return static_cast<bool>(core_); }
   friend bool operator==(const any_future& a, const any_future& b) noexcept {
@@ -323,9 +346,7 @@ class RONDO_EXPORT any_future {
   }
 
   [[nodiscard]] bool done() const { return core_->done(); }
-  [[nodiscard]] bool cancelled() const {
-    return core_->state == detail::future_state::cancelled;
-  }
+  [[nodiscard]] bool cancelled() const { return core_->state == detail::future_state::cancelled; }
   [[nodiscard]] std::exception_ptr exception() const { return detail::get_exception(*core_); }
   bool cancel(std::string_view message = "") const { return detail::cancel(*core_, message); }
   [[nodiscard]] event_loop& get_loop() const { return detail::loop_of(*core_); }
@@ -333,24 +354,20 @@ class RONDO_EXPORT any_future {
   /// As `future::add_done_callback`.
   template <class F>
   callback_id add_done_callback(F&& f) const {
-    using function = detail::done_callback<any_future, std::decay_t<F>>;
-    using block = detail::callback<detail::done_block, false, function>;
-    detail::future_core& core = *core_;
-    auto* const made = ::new (block::allocate())
-        block(function{std::forward<F>(f)}, &detail::run_handle,
-              &block::template operate<detail::handle_block>, *core.core);
-    made->function.block = made;
-    return detail::add_done_block(core, made, nullptr);
+    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), nullptr);
   }
-  bool remove_done_callback(callback_id id) const {
-    return detail::remove_done_block(*core_, id);
+  template <class F>
+  callback_id add_done_callback(F&& f, const context& bound) const {
+    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), &bound);
   }
+  bool remove_done_callback(callback_id id) const { return detail::remove_done_block(*core_, id); }
 
   [[nodiscard]] detail::future_awaiter<void, false> operator co_await() const {
     return detail::future_awaiter<void, false>(core_);
   }
 
-  explicit any_future(detail::core_ref<detail::future_core> core) noexcept : core_(std::move(core)) {}
+  explicit any_future(detail::core_ref<detail::future_core> core) noexcept
+      : core_(std::move(core)) {}
   [[nodiscard]] const detail::core_ref<detail::future_core>& core() const noexcept { return core_; }
 
  protected:
@@ -363,26 +380,28 @@ namespace detail {
 
 template <class T, class Base>
 void typed_core<T, Base>::take_from_frame(future_core& self, void* frame) {
-  if constexpr (std::is_same_v<Base, task_core>) {
+  if constexpr (std::is_same_v<Base, task_core> && !std::is_void_v<T>) {
     auto& promise = std::coroutine_handle<coro_promise<T>>::from_address(frame).promise();
-    if constexpr (!std::is_void_v<T>) {
-      std::construct_at(std::addressof(static_cast<typed_core&>(self).value), promise.take());
-      self.has_value = true;
+    auto* const place = std::addressof(static_cast<typed_core&>(self).value);
+    if constexpr (std::is_reference_v<T>) {
+      std::construct_at(place, std::addressof(promise.take()));
+    } else {
+      std::construct_at(place, promise.take());
     }
+    self.has_value = true;
   }
 }
 
 template <class T, class Base>
-const future_table typed_core<T, Base>::table = {
-    &typed_core::destroy_self, &typeid(T),
-    [] {
-      // offsetof is conditionally supported here and does what is meant on both compilers.
+const future_table typed_core<T, Base>::table = {&typed_core::destroy_self, &typeid(result_type<T>),
+                                                 [] {
+// offsetof is conditionally supported here and does what is meant on both compilers.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
-      return offsetof(typed_core, value);
+                                                   return offsetof(typed_core, value);
 #pragma GCC diagnostic pop
-    }(),
-    &typed_core::take_from_frame};
+                                                 }(),
+                                                 &typed_core::take_from_frame};
 
 }  // namespace detail
 }  // namespace v0

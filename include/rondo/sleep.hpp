@@ -15,22 +15,23 @@ namespace rondo {
 inline namespace v0 {
 namespace detail {
 
-RONDO_EXPORT bool cancel_yield(suspension& self, task_core& task);
 RONDO_EXPORT bool cancel_sleep(suspension& self, task_core& task);
 RONDO_EXPORT void wake_sleeper(ready_node& node, event_loop* loop);
 
 /// Lets everything else that is ready run once.
-class [[nodiscard]] yield_awaiter : suspension {
+class [[nodiscard]] yield_awaiter {
  public:
   using rondo_awaiter = void;
 
-  yield_awaiter() noexcept : suspension(&cancel_yield) {}
+  yield_awaiter() noexcept {}
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
+  // It waits for nothing, so that a request to cancel stays pending until the next step, and may be
+  // withdrawn.
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> frame) {
+  void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     task_ = frame.promise().task;
-    task_->suspend(frame.address(), *this);
+    task_->leaf = frame.address();
     task_->wake();
   }
   void await_resume() const { task_->check_cancelled(); }

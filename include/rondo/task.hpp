@@ -11,9 +11,11 @@
 #include <coroutine>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
@@ -25,16 +27,17 @@ class any_task;
 
 /// How a task is made.
 struct task_options {
-  std::string_view name = {};                 ///< copied; empty: "Task-N"
-  const rondo::context* context = nullptr;    ///< runs in that very context; null: in a copy of the running one
-  std::optional<bool> eager_start = {};       ///< run to the first suspension inside create_task
+  std::string_view name = {};  ///< copied; empty: "Task-N"
+  const rondo::context* context =
+      nullptr;  ///< runs in that very context; null: in a copy of the running one
+  std::optional<bool> eager_start = {};  ///< run to the first suspension inside create_task
 };
 static_assert(std::is_trivially_copyable_v<task_options>);
 
 /// A handle of a coroutine that the loop runs; a future of its result.
 ///
-/// Copies name the same task. The loop owns the task until it is done: dropping the handle does not stop it.
-/// An exception that nobody looked at is reported when the last handle is gone.
+/// Copies name the same task. The loop owns the task until it is done: dropping the handle does not
+/// stop it. An exception that nobody looked at is reported when the last handle is gone.
 ///
 /// @par asyncio
 /// `asyncio.Task`
@@ -49,8 +52,9 @@ class task : public future<T> {
   [[nodiscard]] std::string name() const { return detail::task_name(self()); }
   void set_name(std::string_view name) const { detail::set_task_name(self(), name); }
 
-  /// Asks the task to end: its await throws cancelled_error, at once where that can be interrupted. What it awaits is
-  /// cancelled with it, the innermost first. False if it is done. A coroutine may go on regardless.
+  /// Asks the task to end: its await throws cancelled_error, at once where that can be interrupted.
+  /// What it awaits is cancelled with it, the innermost first. False if it is done. A coroutine may
+  /// go on regardless.
   bool cancel(std::string_view message = "") const { return detail::cancel_task(self(), message); }
 
   /// Takes one request to cancel back and returns how many are left; at zero a request that was not
@@ -62,6 +66,16 @@ class task : public future<T> {
 
   /// The context that the task runs in.
   [[nodiscard]] context get_context() const;
+
+  /// As `future::add_done_callback`; `f` is called with the task.
+  template <class F>
+  callback_id add_done_callback(F&& f) const {
+    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), nullptr);
+  }
+  template <class F>
+  callback_id add_done_callback(F&& f, const context& bound) const {
+    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), &bound);
+  }
 
   // For the library.
   explicit task(detail::core_ref<detail::future_core> core) noexcept : future<T>(std::move(core)) {}
@@ -90,10 +104,20 @@ class RONDO_EXPORT any_task : public any_future {
   [[nodiscard]] std::size_t cancelling() const;
   [[nodiscard]] context get_context() const;
 
+  /// As `future::add_done_callback`; `f` is called with the task.
+  template <class F>
+  callback_id add_done_callback(F&& f) const {
+    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), nullptr);
+  }
+  template <class F>
+  callback_id add_done_callback(F&& f, const context& bound) const {
+    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), &bound);
+  }
+
   /// The typed handle, empty if the task yields something else.
   template <class T>
   [[nodiscard]] std::optional<task<T>> as() const {
-    if (!core_ || *core_->table->type != typeid(T)) return std::nullopt;
+    if (!core_ || *core_->table->type != typeid(detail::result_type<T>)) return std::nullopt;
     return task<T>(core_);
   }
 
@@ -114,7 +138,8 @@ class RONDO_EXPORT any_coro {
   any_coro& operator=(any_coro&& other) noexcept;
   ~any_coro();
 
-  // For the library: an unstarted task around the coroutine, whose frame the caller owns from here on.
+  // For the library: an unstarted task around the coroutine, whose frame the caller owns from here
+  // on.
   [[nodiscard]] detail::core_ref<detail::future_core> make(detail::loop_core& core) const {
     return make_(core);
   }
@@ -146,6 +171,9 @@ RONDO_EXPORT any_task eager_task_factory(event_loop& loop, any_coro body,
 
 namespace detail {
 
+/// For a waiting coroutine that is destroyed: cancels the task, and whoever was to be resumed.
+RONDO_EXPORT void forget_waiting_task(future_core& task, done_block& waiting) noexcept;
+
 /// Throws what a task factory that returned another task deserves.
 [[noreturn]] RONDO_EXPORT void throw_wrong_factory_result();
 /// Null: the default.
@@ -172,16 +200,36 @@ task<T> spawn(loop_core& core, coro<T>&& body, const task_options& options) {
 
 /// Whether calling it gives a coroutine.
 template <class F, class... Args>
-concept coroutine_function = is_coro<std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>>;
+concept coroutine_function =
+    is_coro<std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>>;
 
 template <class F, class... Args>
-using coroutine_result =
-    typename std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::value_type;
+using coroutine_result = typename std::remove_cvref_t<
+    std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::value_type;
 
 // A coroutine's parameters live in its frame: so do the callable, its captures and its arguments.
 template <class F, class... Args>
-coro<coroutine_result<F, Args...>> invoke_kept(F function, Args... arguments) {
+coro<coroutine_result<F, Args...>> invoke_in_frame(F function, Args... arguments) {
   co_return co_await std::invoke(std::move(function), std::move(arguments)...);
+}
+template <class F, class... Args>
+coro<coroutine_result<F, Args...>> invoke_boxed(std::unique_ptr<std::tuple<F, Args...>> box) {
+  co_return co_await std::apply(
+      [](F& function, Args&... arguments) {
+        return std::invoke(std::move(function), std::move(arguments)...);
+      },
+      *box);
+}
+
+template <class F, class... Args>
+coro<coroutine_result<F, Args...>> invoke_kept(F function, Args... arguments) {
+  if constexpr (alignof(std::tuple<F, Args...>) > 16) {
+    // Both compilers misplace over-aligned objects in frames.
+    return invoke_boxed<F, Args...>(
+        std::make_unique<std::tuple<F, Args...>>(std::move(function), std::move(arguments)...));
+  } else {
+    return invoke_in_frame<F, Args...>(std::move(function), std::move(arguments)...);
+  }
 }
 
 template <class T, class Awaitable>
@@ -190,22 +238,40 @@ coro<T> await_kept(Awaitable awaitable) {
 }
 
 template <class A>
-auto awaited_type() -> decltype(std::declval<std::remove_reference_t<decltype(
-                                    std::declval<awaiting_promise&>().await_transform(
-                                        std::declval<A>()))>&>()
-                                    .await_resume());
+auto awaited_type()
+    -> decltype(std::declval<
+                    std::remove_reference_t<decltype(std::declval<awaiting_promise&>()
+                                                         .await_transform(std::declval<A>()))>&>()
+                    .await_resume());
 
 /// What `co_await a` yields inside a coroutine of this library.
 template <class A>
 using awaited = decltype(awaited_type<A>());
 
+/// The same for an awaitable that is gone afterwards: a reference only where the result is one.
 template <class A>
-concept awaitable = native_awaiter<A> || has_member_co_await<A> || is_coro<std::remove_cvref_t<A>> ||
-                    requires(A&& a) { operator co_await(std::forward<A>(a)); } ||
-                    requires(std::remove_reference_t<A>& a) {
-                      { a.await_ready() } -> std::convertible_to<bool>;
-                      a.await_resume();
-                    };
+struct awaited_value_of {
+  using type = std::remove_cvref_t<awaited<A&&>>;
+};
+template <class A>
+  requires requires(const A& handle) {
+    typename A::value_type;
+    requires is_coro<A> || std::derived_from<A, future<typename A::value_type>>;
+  }
+struct awaited_value_of<A> {
+  using type = typename A::value_type;
+};
+template <class A>
+using awaited_value = typename awaited_value_of<std::decay_t<A>>::type;
+
+template <class A>
+concept awaitable =
+    native_awaiter<A> || has_member_co_await<A> || is_coro<std::remove_cvref_t<A>> ||
+    requires(A&& a) { operator co_await(std::forward<A>(a)); } ||
+    requires(std::remove_reference_t<A>& a) {
+      { a.await_ready() } -> std::convertible_to<bool>;
+      a.await_resume();
+    };
 
 }  // namespace detail
 
@@ -220,17 +286,16 @@ task<T> create_task(coro<T> body, task_options options = {}) {
   return detail::spawn(detail::running_core(), std::move(body), options);
 }
 
-/// Calls `function(arguments...)`, which returns a coroutine, and runs that as a task. The callable and its arguments are kept
-/// alive until the task is done, so a lambda may capture.
+/// Calls `function(arguments...)`, which returns a coroutine, and runs that as a task. The callable
+/// and its arguments are kept alive until the task is done, so a lambda may capture.
 template <class F, class... Args>
   requires detail::coroutine_function<F, Args...>
 task<detail::coroutine_result<F, Args...>> create_task(task_options options, F&& function,
                                                        Args&&... arguments) {
-  return detail::spawn(
-      detail::running_core(),
-      detail::invoke_kept<std::decay_t<F>, std::decay_t<Args>...>(
-          std::forward<F>(function), std::forward<Args>(arguments)...),
-      options);
+  return detail::spawn(detail::running_core(),
+                       detail::invoke_kept<std::decay_t<F>, std::decay_t<Args>...>(
+                           std::forward<F>(function), std::forward<Args>(arguments)...),
+                       options);
 }
 template <class F, class... Args>
   requires detail::coroutine_function<F, Args...>
@@ -243,7 +308,7 @@ template <class A>
   requires(detail::awaitable<A> && !detail::is_coro<std::remove_cvref_t<A>> &&
            !detail::coroutine_function<A>)
 auto create_task(A&& awaitable, task_options options = {}) {
-  using result = std::remove_cvref_t<detail::awaited<std::decay_t<A>&&>>;
+  using result = detail::awaited_value<A>;
   return detail::spawn(detail::running_core(),
                        detail::await_kept<result, std::decay_t<A>>(std::forward<A>(awaitable)),
                        options);
@@ -272,45 +337,52 @@ context task<T>::get_context() const {
 
 namespace detail {
 
-/// Awaits a coroutine of this library inside a coroutine of another one: it becomes a task.
+/// Awaits a coroutine of this library inside a coroutine of another one: it becomes a task, and a
+/// done callback resumes who waits, so that its errors are reported like those of any callback.
 template <class T>
-class foreign_task_awaiter : future_waiter, ready_node {
+class foreign_task_awaiter {
  public:
-  explicit foreign_task_awaiter(coro<T>&& body)
-      : future_waiter(&on_done), ready_node(&on_turn), body_(std::move(body)) {}
+  explicit foreign_task_awaiter(coro<T>&& body) noexcept : body_(std::move(body)) {}
   foreign_task_awaiter(const foreign_task_awaiter&) = delete;
   foreign_task_awaiter& operator=(const foreign_task_awaiter&) = delete;
   ~foreign_task_awaiter() {
-    if (this->linked()) {
-      remove_waiter(*task_.core(), *this);
-      task_.cancel();
-    }
+    if (resumes_ && !resumed_) forget_waiting_task(*task_.core(), *resumes_);
   }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> frame) {
-    frame_ = frame;
-    task_ = spawn(running_core(), std::move(body_), task_options());
-    add_waiter(*task_.core(), *this);
+    using block = callback<done_block, false, resume_waiting>;
+    loop_core& core = running_core();
+    resumes_ = block_ref<done_block>::adopt(make_callback<block>(
+        resume_waiting{this, frame}, &run_handle, &block::template operate<handle_block>, core));
+    task_ = spawn(core, std::move(body_), task_options());
+    retain(*resumes_);
+    add_done_block(*task_.core(), resumes_.get(), nullptr);
   }
   T await_resume() {
     future_core& core = *task_.core();
     if (core.state != future_state::finished) throw_no_result(core);
-    if constexpr (!std::is_void_v<T>) return std::move(value_of<T>(core));
+    if constexpr (std::is_reference_v<T>) {
+      return result_in<T>(value_of<T>(core));
+    } else if constexpr (!std::is_void_v<T>) {
+      return std::move(value_of<T>(core));
+    }
   }
 
  private:
-  static void on_done(future_waiter& self, future_core* done) {
-    auto& mine = static_cast<foreign_task_awaiter&>(self);
-    if (done != nullptr) done->core->ready.push(mine);
-  }
-  static void on_turn(ready_node& self, event_loop* loop) {
-    if (loop != nullptr) static_cast<foreign_task_awaiter&>(self).frame_.resume();
-  }
+  struct resume_waiting {
+    foreign_task_awaiter* awaiter;
+    std::coroutine_handle<> frame;
+    void operator()() const {
+      awaiter->resumed_ = true;
+      frame.resume();
+    }
+  };
 
   coro<T> body_;
   task<T> task_;
-  std::coroutine_handle<> frame_;
+  block_ref<done_block> resumes_;
+  bool resumed_ = false;
 };
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -28,8 +29,8 @@ RONDO_EXPORT void release(timeout_state& state) noexcept;
 
 /// A deadline of a piece of a task. Copies name the same one.
 ///
-/// When it is reached the task is cancelled, and `with_timeout` turns that cancellation, when it comes back, into timeout_error. A
-/// cancellation from outside that arrives as well wins.
+/// When it is reached the task is cancelled, and `with_timeout` turns that cancellation, when it
+/// comes back, into timeout_error. A cancellation from outside that arrives as well wins.
 ///
 /// @par asyncio
 /// `asyncio.Timeout`
@@ -58,8 +59,8 @@ class RONDO_EXPORT timeout {
   // For the library.
   /// @throws std::logic_error  entered before, or outside a task
   void enter() const;
-  /// Ends it. Throws timeout_error instead of a cancellation that is its own, `error` otherwise; returns
-  /// if that is null.
+  /// Ends it. Throws timeout_error instead of a cancellation that is its own, `error` otherwise;
+  /// returns if that is null.
   void leave(std::exception_ptr error) const;
   /// Ends it without a word, for a frame that is destroyed.
   void abandon() const noexcept;
@@ -79,8 +80,27 @@ struct timeout_guard {
   ~timeout_guard() { scope.abandon(); }
 };
 
+/// Keeps what a body yields while its timeout ends.
+template <class T>
+class kept_result {
+ public:
+  void set(T value) {
+    if constexpr (std::is_reference_v<T>) {
+      value_.emplace(std::addressof(value));
+    } else {
+      value_.emplace(std::move(value));
+    }
+  }
+  T take() { return static_cast<T&&>(result_in<T>(*value_)); }
+
+ private:
+  std::optional<stored<T>> value_;
+};
+
 template <class T, class F, class... Args>
 coro<T> run_with_timeout(timeout scope, F body, Args... args) {
+  static_assert(((alignof(F) <= 16) && ... && (alignof(Args) <= 16)),
+                "g++ 12 and clang 16 misplace what is aligned to more than 16 bytes in a frame");
   const timeout_guard guard(scope);
   std::exception_ptr error;
   if constexpr (std::is_void_v<T>) {
@@ -91,14 +111,14 @@ coro<T> run_with_timeout(timeout scope, F body, Args... args) {
     }
     scope.leave(std::move(error));
   } else {
-    std::optional<T> result;
+    kept_result<T> result;
     try {
-      result.emplace(co_await std::invoke(std::move(body), scope, std::move(args)...));
+      result.set(co_await std::invoke(std::move(body), scope, std::move(args)...));
     } catch (...) {
       error = std::current_exception();
     }
     scope.leave(std::move(error));
-    co_return *std::move(result);
+    co_return result.take();
   }
 }
 
@@ -131,14 +151,14 @@ coro<T> run_wait_for(A awaitable, std::optional<interval> limit) {
     }
     scope.leave(std::move(error));
   } else {
-    std::optional<T> result;
+    kept_result<T> result;
     try {
-      result.emplace(co_await std::move(awaitable));
+      result.set(co_await std::move(awaitable));
     } catch (...) {
       error = std::current_exception();
     }
     scope.leave(std::move(error));
-    co_return *std::move(result);
+    co_return result.take();
   }
 }
 
@@ -155,8 +175,8 @@ coro<T> run_wait_for(A awaitable, std::optional<interval> limit) {
 template <class F, class... Args>
 [[nodiscard]] auto with_timeout(timeout scope, F&& body, Args&&... args) {
   return detail::run_with_timeout<detail::timed_result<F, Args...>, std::decay_t<F>,
-                                  std::decay_t<Args>...>(
-      std::move(scope), std::forward<F>(body), std::forward<Args>(args)...);
+                                  std::decay_t<Args>...>(std::move(scope), std::forward<F>(body),
+                                                         std::forward<Args>(args)...);
 }
 template <class F, class... Args>
 [[nodiscard]] auto with_timeout(std::optional<interval> delay, F&& body, Args&&... args) {
@@ -168,9 +188,9 @@ template <class F, class... Args>
   return with_timeout(timeout::at(when), std::forward<F>(body), std::forward<Args>(args)...);
 }
 
-/// Awaits something for `limit` at most; nullopt: for as long as it takes. What it awaits is cancelled when the time is up,
-/// and has ended when this throws, so the whole may take longer. If it ends with a result all the same, that is
-/// yielded.
+/// Awaits something for `limit` at most; nullopt: for as long as it takes. What it awaits is
+/// cancelled when the time is up, and has ended when this throws, so the whole may take longer. If
+/// it ends with a result all the same, that is yielded.
 ///
 /// @throws timeout_error  the time was up
 ///
@@ -181,7 +201,7 @@ template <class A>
   static_assert(detail::awaitable<A>, "wait_for needs an awaitable");
   static_assert(!(detail::is_coro<std::remove_cvref_t<A>> && std::is_lvalue_reference_v<A>),
                 "a coro is awaited once: wait_for(std::move(c), ...)");
-  using result = std::remove_cvref_t<detail::awaited<std::decay_t<A>&&>>;
+  using result = detail::awaited_value<A>;
   return detail::run_wait_for<result, std::decay_t<A>>(std::forward<A>(awaitable), limit);
 }
 

@@ -286,6 +286,12 @@ void event_loop::close() {
     resource.on_loop_close();
   }
   drop_queued();
+  // Nothing queues a pending task any more: its memory may go before that of the queue.
+  detail::task_core* const first = core_->tasks;
+  for (detail::task_core* each = first; each != nullptr;) {
+    each->scheduled = true;
+    each = each->next_task == first ? nullptr : each->next_task;
+  }
   in.io->shut_down(forked);
 }
 

@@ -24,8 +24,7 @@ future_waiter* take_waiters(future_core& core) noexcept {
   return first;
 }
 
-void notify_all(future_core& core, future_waiter* first, future_core* done) {
-  static_cast<void>(core);
+void notify_all(future_waiter* first, future_core* done) noexcept {
   while (first != nullptr) {
     future_waiter* const next = std::exchange(first->next, nullptr);
     first->notify(*first, done);
@@ -34,8 +33,8 @@ void notify_all(future_core& core, future_waiter* first, future_core* done) {
 }
 
 void report_unretrieved(future_core& core) {
-  const char* const what = core.is_task ? "Task exception was never retrieved"
-                                        : "Future exception was never retrieved";
+  const char* const what =
+      core.is_task ? "Task exception was never retrieved" : "Future exception was never retrieved";
   loop_core& loop = *core.core;
   if (loop.loop == nullptr) {
     log(log_level::error, what);
@@ -63,7 +62,7 @@ void destroy(future_core& core) noexcept {
     // A handler that kept the handle keeps the future.
     if (--core.references != 0) return;
   }
-  if (core.waiters != nullptr) notify_all(core, take_waiters(core), nullptr);
+  if (core.waiters != nullptr) notify_all(take_waiters(core), nullptr);
   loop_core& loop = *core.core;
   core.table->destroy(core);
   release(loop);
@@ -99,21 +98,29 @@ void finish(future_core& core, future_state state) {
   future_waiter* const first = take_waiters(core);
   if (first == nullptr) return;
   if (core.core->closed) [[unlikely]] {
-    notify_all(core, first, nullptr);
+    notify_all(first, nullptr);
     throw loop_closed_error();
   }
-  notify_all(core, first, &core);
+  notify_all(first, &core);
 }
 
 bool cancel(future_core& core, std::string_view message) {
   if (core.is_task) return cancel_task(static_cast<task_core&>(core), message);
   if (core.done()) {
+    core.retrieved = true;
     return false;
   }
   if (!message.empty()) {
     core.exception = std::make_exception_ptr(cancelled_error(std::string(message)));
   }
-  finish(core, future_state::cancelled);
+  if (core.core->closed) {
+    // Destructors cancel, also those of frames that a closed loop destroys: nobody is told, nothing
+    // thrown.
+    core.state = future_state::cancelled;
+    notify_all(take_waiters(core), nullptr);
+  } else {
+    finish(core, future_state::cancelled);
+  }
   return true;
 }
 

@@ -21,12 +21,6 @@ coro<void> sleep_from_now(interval delay) {
 
 }  // namespace
 
-bool cancel_yield(suspension& self, task_core& task) {
-  static_cast<void>(self);
-  task.wake_cancelled();
-  return true;
-}
-
 bool cancel_sleep(suspension& self, task_core& task) {
   auto& awaiter = static_cast<sleep_awaiter&>(self);
   if (awaiter.armed()) task.core->timers.erase(awaiter);

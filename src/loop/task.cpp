@@ -14,9 +14,12 @@
 
 #include <atomic>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
+#include <iterator>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -32,8 +35,8 @@ struct task_label {
 
 namespace {
 
-// Where the promise stands is part of both compilers' ABI: behind the two function pointers, for all
-// promises that are aligned to 16 bytes at most (coro_promise asserts it).
+// Where the promise stands is part of both compilers' ABI: behind the two function pointers, for
+// all promises that are aligned to 16 bytes at most (coro_promise asserts it).
 coro_promise_base& promise_of(void* frame) noexcept {
   return *reinterpret_cast<coro_promise_base*>(static_cast<char*>(frame) + 2 * sizeof(void*));
 }
@@ -54,9 +57,9 @@ std::uintptr_t next_number() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-enum class exception_kind { ordinary, cancellation, ends_program };
+enum class exception_kind : std::uint8_t { ordinary, cancellation, ends_program };
 
-exception_kind kind_of(const std::exception_ptr& error) noexcept {
+exception_kind find_kind_of(const std::exception_ptr& error) noexcept {
   try {
     std::rethrow_exception(error);
   } catch (const cancelled_error&) {
@@ -70,15 +73,38 @@ exception_kind kind_of(const std::exception_ptr& error) noexcept {
   }
 }
 
-// The coroutine has ended: its result or exception becomes the task's. The frame is gone before anybody hears of it.
+exception_kind kind_of(const std::exception_ptr& error) noexcept {
+#ifdef __GLIBCXX__
+  // Rethrowing takes more than a microsecond. The answer depends on the type alone, so the last few
+  // are remembered.
+  struct known {
+    const std::type_info* type;
+    exception_kind kind;
+  };
+  static constinit thread_local known cache[8] = {};
+  const std::type_info* const type = error.__cxa_exception_type();
+  known& place = cache[(reinterpret_cast<std::uintptr_t>(type) >> 4U) % std::size(cache)];
+  if (place.type != type) [[unlikely]]
+    place = known{type, find_kind_of(error)};
+  return place.kind;
+#else
+  return find_kind_of(error);
+#endif
+}
+
+// The coroutine has ended: its result or exception becomes the task's. The frame is gone before
+// anybody hears of it.
 void complete(task_core& task, void* frame, std::exception_ptr error) {
   const core_ref<future_core> alive(&task);
-  unlink_task(task);
-  const core_ref<future_core> owned_by_loop = core_ref<future_core>::adopt(&task);
+  if (task.next_task != nullptr) {
+    unlink_task(task);
+    release(task);  // the loop's reference
+  }
   auto state = future_state::finished;
   auto kind = exception_kind::ordinary;
   if (!error) {
-    // A request that was never delivered: rule 75, and for completed input and output the exception from it.
+    // A request that was never delivered: rule 75, and for completed input and output the exception
+    // from it.
     if (task.must_cancel && !task.met_completed_io) {
       state = future_state::cancelled;
       if (task_label* const label = label_of(task); label != nullptr && !label->message.empty()) {
@@ -139,7 +165,6 @@ void step(task_core& task) {
   if (!task.started) {
     if (task.throwing) [[unlikely]] {
       // Cancelled before the first step: the body never runs.
-      task.throwing = false;
       std::exception_ptr error;
       try {
         task.throw_cancelled();
@@ -172,7 +197,47 @@ task_core* awaited_task(const task_core& task) noexcept {
   return on != nullptr && on->is_task ? static_cast<task_core*>(on) : nullptr;
 }
 
+// The pending task that this one waits for.
+task_core* next_in_chain(const task_core& task) noexcept {
+  task_core* const inner = awaited_task(task);
+  return inner == nullptr || inner->done() ? nullptr : inner;
+}
+
+// The last of the tasks that wait for each other, beginning with `task`: it waits for something
+// else, or for one that was met before.
+task_core* end_of_chain(task_core& task) noexcept {
+  // Brent's algorithm: no memory, no marks.
+  task_core* checkpoint = &task;
+  std::size_t steps = 0;
+  std::size_t limit = 1;
+  for (task_core* each = &task;;) {
+    task_core* const inner = next_in_chain(*each);
+    if (inner == nullptr) return each;
+    ++steps;
+    if (inner == checkpoint) break;
+    if (steps == limit) {
+      checkpoint = inner;
+      limit *= 2;
+      steps = 0;
+    }
+    each = inner;
+  }
+  // A ring of `steps` tasks: two walkers that far apart meet where it begins.
+  task_core* ahead = &task;
+  task_core* before = nullptr;
+  for (; steps > 0; --steps) {
+    before = ahead;
+    ahead = next_in_chain(*ahead);
+  }
+  for (task_core* behind = &task; behind != ahead; behind = next_in_chain(*behind)) {
+    before = ahead;
+    ahead = next_in_chain(*ahead);
+  }
+  return before;
+}
+
 void remember_message(task_core& task, std::string_view message) {
+  if (task.throwing) return;  // the earlier request is on its way
   if (!message.empty()) {
     make_label(task).message = message;
   } else if (task_label* const label = label_of(task); label != nullptr) {
@@ -234,23 +299,31 @@ void destroy_pending_task(task_core& task) noexcept {
 void start_task(task_core& task, void* frame, std::string_view name, const context* bound,
                 bool eager) {
   loop_core& core = *task.core;
-  promise_of(frame).task = &task;
-  task.leaf = frame;
-  retain(task);  // the loop's reference, until it is done
-  link_task(task);
+  task.bound_context = bound != nullptr ? bound->ref() : running_context().snapshot();
   if (name.empty()) {
     task.label = next_number() << 1U | 1U;
   } else {
     task.label = 1;
-    set_task_name(task, name);
+    try {
+      set_task_name(task, name);
+    } catch (...) {
+      drop_unawaited(frame);
+      throw;
+    }
   }
-  task.bound_context = bound != nullptr ? bound->ref() : running_context().snapshot();
+  promise_of(frame).task = &task;
+  task.leaf = frame;
   if (eager && core.thread != nullptr && core.thread == &this_thread()) {
+    // Only a task that blocks becomes one of the loop's, rule 81.
+    const core_ref<future_core> alive(&task);
     step(task);
+    if (task.done()) return;
   } else {
     task.scheduled = true;
     core.ready.push(task);
   }
+  retain(task);  // the loop's reference, until it is done
+  link_task(task);
 }
 
 void step_task(ready_node& node, event_loop* loop) {
@@ -270,37 +343,29 @@ void task_core::throw_cancelled() {
 }
 
 bool cancel_task(task_core& task, std::string_view message) {
-  if (task.done()) return false;
-  // Tasks that wait for each other form a chain, possibly a million long, possibly a ring: no recursion, and in a ring the request
-  // stops at the task that it came from.
-  task_core* each = &task;
-  task_core* checkpoint = &task;
-  std::size_t steps = 0;
-  std::size_t power = 1;
-  for (;;) {
+  if (task.done()) {
+    task.retrieved = true;
+    return false;
+  }
+  // Tasks that wait for each other form a chain, possibly a million long: no recursion. A ring of
+  // them would never wake, so there the request stops at the last task that it has not met yet.
+  task_core* const last = end_of_chain(task);
+  for (task_core* each = &task;; each = awaited_task(*each)) {
+    remember_message(*each, message);
     ++each->cancel_requests;
     each->met_completed_io = false;
-    remember_message(*each, message);
-    task_core* const inner = awaited_task(*each);
-    if (inner == nullptr || inner->done()) break;
-    if (inner == checkpoint) {
-      // Nobody in the ring would ever wake: this one leaves its await.
-      auto& waits = static_cast<future_suspension&>(*each->waiting_on);
-      if (waits.linked()) remove_waiter(*waits.on, waits);
-      each->wake_cancelled();
-      return true;
-    }
-    if (++steps == power) {
-      power *= 2;
-      steps = 0;
-      checkpoint = inner;
-    }
-    each = inner;
+    if (each == last) break;
   }
-  if (each->waiting_on != nullptr && each->waiting_on->request_cancel(*each->waiting_on, *each)) {
-    return true;
+  if (last->waiting_on == nullptr) {
+    last->must_cancel = true;
+  } else if (const task_core* const inner = awaited_task(*last);
+             inner != nullptr && !inner->done()) {
+    auto& waits = static_cast<future_suspension&>(*last->waiting_on);
+    if (waits.linked()) remove_waiter(*waits.on, waits);
+    last->wake_cancelled();
+  } else if (!last->waiting_on->request_cancel(*last->waiting_on, *last)) {
+    last->must_cancel = true;
   }
-  each->must_cancel = true;
   return true;
 }
 
@@ -335,14 +400,24 @@ void future_suspension::attach(future_core& awaited, task_core& by, void* frame)
   if (awaited.core != by.core) {
     throw std::logic_error("the task awaits a future that belongs to another loop");
   }
-  if (&awaited == static_cast<future_core*>(&by)) throw std::logic_error("a task cannot await itself");
+  if (&awaited == static_cast<future_core*>(&by))
+    throw std::logic_error("a task cannot await itself");
   on = &awaited;
   task = &by;
   add_waiter(awaited, *this);
   by.suspend(frame, *this);
 }
 
-void future_suspension::fail() { throw_no_result(*on); }
+void future_suspension::fail() {
+  if (task != nullptr && task->throwing) {
+    // As in asyncio, whoever is woken by a failure and cancelled has seen the failure.
+    on->retrieved = true;
+    // Cancelled both ways there is one cancellation to throw, the one that came first.
+    if (on->state != future_state::cancelled) task->throw_cancelled();
+    task->throwing = false;
+  }
+  throw_no_result(*on);
+}
 
 bool cancel_future_suspension(suspension& self, task_core& task) {
   // It wakes the task by completing: a future in the course of this call, a task later.
@@ -366,7 +441,8 @@ void destroy_frames(void* leaf) noexcept {
 }
 
 void drop_unawaited(void* frame) noexcept {
-  // Coroutines that hold coroutines may be nested a million deep: the inner ones wait until the outer frame is gone.
+  // Coroutines that hold coroutines may be nested a million deep: the inner ones wait until the
+  // outer frame is gone.
   static thread_local void* queue = nullptr;
   static thread_local bool busy = false;
   promise_of(frame).continuation = std::exchange(queue, frame);
@@ -381,14 +457,21 @@ void drop_unawaited(void* frame) noexcept {
   busy = false;
 }
 
+void forget_waiting_task(future_core& task, done_block& waiting) noexcept {
+  if (!task.done()) {
+    remove_done_block(task, callback_id{waiting.id});
+    cancel(task, "");
+  } else {
+    handle(&waiting).cancel();
+  }
+}
+
 void check_can_create_task(const loop_core& core) {
   if (core.closed) throw loop_closed_error();
   if (core.debug) core.loop->check_thread();
 }
 
-task_factory factory_of(const loop_core& core) noexcept {
-  return core.loop->internals().factory;
-}
+task_factory factory_of(const loop_core& core) noexcept { return core.loop->internals().factory; }
 
 void throw_wrong_factory_result() {
   throw std::logic_error("the task factory did not return a task of this coroutine's type");

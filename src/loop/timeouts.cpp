@@ -20,7 +20,8 @@ enum class timeout_phase : std::uint8_t { created, active, expiring, expired, ex
 void expire_later(ready_node& node, event_loop* loop);
 void expire_soon(ready_node& node, event_loop* loop);
 
-/// For a deadline in the past: the task may not run before it is cancelled, so the heap is no place for it.
+/// For a deadline in the past: the task may not run before it is cancelled, so the heap is no place
+/// for it.
 struct soon_node : ready_node {
   soon_node() noexcept : ready_node(&expire_soon) {}
 };
@@ -33,8 +34,9 @@ struct timeout_state : timer_node, soon_node {
   bool relative = false;
   bool due_now = false;  // the soon_node stands in the ready queue and is meant
   bool queued = false;   // it stands there
+  bool in_heap =
+      false;  // the timer_node is in the heap, or on its way from there through the ready queue
   bool has_deadline = false;
-  bool cancelled_before = false;  // a request was on its way already when it was entered
   std::uint32_t requests_at_entry = 0;
   interval delay;
   time_point when;
@@ -51,15 +53,14 @@ void release(timeout_state& state) noexcept {
 
 namespace {
 
-timeout_state* make_state() {
-  return ::new (allocate_block(sizeof(timeout_state))) timeout_state;
-}
+timeout_state* make_state() { return ::new (allocate_block(sizeof(timeout_state))) timeout_state; }
 
 // The heap and the ready queue hold a reference each while they hold the node.
 void disarm(timeout_state& state) noexcept {
   state.due_now = false;
   if (state.armed()) {
     state.task->core->timers.erase(state);
+    state.in_heap = false;
     release(state);
   }
 }
@@ -76,7 +77,9 @@ void arm(timeout_state& state) {
     }
     return;
   }
+  if (state.in_heap) return;  // due, but moved: its turn arms it anew
   core.timers.push(state.when.time_since_epoch().count(), state);
+  state.in_heap = true;
   retain(state);
 }
 
@@ -90,9 +93,15 @@ void expire(timeout_state& state) {
 
 void expire_later(ready_node& node, event_loop* loop) {
   auto& state = static_cast<timeout_state&>(static_cast<timer_node&>(node));
-  // It may have been rescheduled between becoming due and this turn.
-  const bool moved = state.armed() || !state.has_deadline || state.due_now;
-  if (loop != nullptr && !moved) expire(state);
+  state.in_heap = false;
+  if (loop != nullptr && state.phase == timeout_phase::active && state.has_deadline &&
+      !state.due_now) {
+    if (state.when <= loop->time()) {
+      expire(state);
+    } else {
+      arm(state);  // rescheduled between becoming due and this turn
+    }
+  }
   release(state);
 }
 
@@ -160,8 +169,9 @@ void timeout::enter() const {
   detail::task_core* const task = detail::running_task();
   if (task == nullptr) throw std::logic_error("a timeout must be used inside a task");
   state.task = task;
-  state.requests_at_entry = task->cancel_requests;
-  state.cancelled_before = task->must_cancel;
+  // A request that is on its way already will be delivered inside: it counts as one from outside,
+  // gh-134471.
+  state.requests_at_entry = task->cancel_requests - (task->must_cancel ? 1 : 0);
   if (state.relative) {
     state.has_deadline = true;
     state.when = detail::add_saturated(task->core->loop->time(), state.delay);
@@ -174,9 +184,8 @@ void timeout::abandon() const noexcept {
   if (state_->phase == detail::timeout_phase::active ||
       state_->phase == detail::timeout_phase::expiring) {
     detail::disarm(*state_);
-    state_->phase = state_->phase == detail::timeout_phase::active
-                        ? detail::timeout_phase::exited
-                        : detail::timeout_phase::expired;
+    state_->phase = state_->phase == detail::timeout_phase::active ? detail::timeout_phase::exited
+                                                                   : detail::timeout_phase::expired;
   }
 }
 
@@ -185,8 +194,7 @@ void timeout::leave(std::exception_ptr error) const {
   const bool fired = state.phase == detail::timeout_phase::expiring;
   abandon();
   if (fired) {
-    const bool own = detail::uncancel_task(*state.task) <= state.requests_at_entry &&
-                     !state.cancelled_before;
+    const bool own = detail::uncancel_task(*state.task) <= state.requests_at_entry;
     if (error && own) {
       try {
         std::rethrow_exception(error);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  Waiting until a future is done, without its result and without cancelling it.
+// rondo — asyncio for C++20.  Waiting until a future is done, without its result and without
+// cancelling it.
 #pragma once
 
 #include <rondo/detail/export.hpp>
@@ -53,10 +54,13 @@ auto as_future(A&& awaitable) {
   if constexpr (is_coro<plain>) {
     return static_cast<future<typename plain::value_type>>(
         spawn(running_core(), std::forward<A>(awaitable), task_options()));
-  } else if constexpr (requires { awaitable.core(); typename plain::value_type; }) {
+  } else if constexpr (requires {
+                         awaitable.core();
+                         typename plain::value_type;
+                       }) {
     return static_cast<future<typename plain::value_type>>(std::forward<A>(awaitable));
   } else {
-    using result = std::remove_cvref_t<awaited<plain&&>>;
+    using result = awaited_value<plain>;
     return static_cast<future<result>>(spawn(
         running_core(), await_kept<result, plain>(std::forward<A>(awaitable)), task_options()));
   }
