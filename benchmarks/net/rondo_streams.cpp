@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo benchmarks: the echo server with streams, one coroutine per connection.
+// rondo benchmarks: the echo server with streams, one coroutine per connection: read_view and write. Compiled with
+// RONDO_BENCHMARK_DRAIN it also waits for the client, as a server must that cannot trust its clients to read.
 #include "server_common.h"
 
 #include <rondo/rondo.hpp>
@@ -17,7 +18,9 @@ rondo::coro<> echo(rondo::stream_reader reader, rondo::stream_writer writer) {
       std::string_view data = co_await reader.read_view();
       if (data.empty()) break;
       writer.write(data);
+#ifdef RONDO_BENCHMARK_DRAIN
       co_await writer.drain();
+#endif
     }
   } catch (const std::system_error&) {
     // The client reset the connection.

@@ -47,6 +47,7 @@ SERVERS = [
     Server(BASELINE, ("epoll_server",), group="baseline"),
     Server("rondo_protocol", ("rondo_protocol",), {"RONDO_LOOP": "epoll"}, "rondo"),
     Server("rondo_streams", ("rondo_streams",), {"RONDO_LOOP": "epoll"}, "rondo"),
+    Server("rondo_streams_drain", ("rondo_streams_drain",), {"RONDO_LOOP": "epoll"}, "rondo"),
     Server("asio_callbacks", ("asio_callbacks",)),
     Server("asio_coroutines", ("asio_coroutines",)),
     Server("libuv_try_write", ("libuv_try_write",)),

@@ -6,6 +6,7 @@
 #include <array>
 #include <climits>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -20,25 +21,19 @@ constexpr std::size_t slice_count = IOV_MAX;
 constexpr std::array<std::uint32_t, storage_classes> most_storages = {256, 32, 16, 4};
 constexpr std::uint32_t most_write_blocks = 128;
 
-struct free_storage {
-  std::string bytes;
-  free_storage* next = nullptr;
-};
-
 struct free_write_block {
   free_write_block* next;
 };
 
 struct storage_list {
-  free_storage* first = nullptr;  // with strings in them
-  std::uint32_t count = 0;
+  storage* first = nullptr;
+  std::uint32_t room = 0;  // how many more are kept; none before a destructor at thread exit is set up
 };
 
 struct thread_memory {
   char* receive = nullptr;
   ::iovec* slices = nullptr;
-  std::array<storage_list, storage_classes> storages = {};
-  free_storage* empty_cells = nullptr;
+  std::array<storage_list, storage_classes + 1> storages = {};  // the last one never has room
   free_write_block* write_blocks = nullptr;
   std::uint32_t write_block_count = 0;
   bool cleans_up = false;
@@ -55,10 +50,7 @@ struct cleanup {
     delete[] std::exchange(memory.slices, nullptr);
     for (storage_list& list : memory.storages) {
       while (list.first != nullptr) delete std::exchange(list.first, list.first->next);
-      list.count = 0;
-    }
-    while (memory.empty_cells != nullptr) {
-      delete std::exchange(memory.empty_cells, memory.empty_cells->next);
+      list.room = 0;
     }
     while (memory.write_blocks != nullptr) {
       ::operator delete(std::exchange(memory.write_blocks, memory.write_blocks->next));
@@ -68,7 +60,9 @@ struct cleanup {
 };
 
 [[gnu::noinline, gnu::cold]] void register_cleanup() {
+  if (memory.cleans_up) return;
   memory.cleans_up = true;
+  for (std::size_t i = 0; i < storage_classes; ++i) memory.storages[i].room = most_storages[i];
   static thread_local const cleanup at_exit;
   static_cast<void>(&at_exit);
 }
@@ -78,14 +72,16 @@ struct cleanup {
   memory.receive = new char[receive_size];
 }
 
-[[gnu::noinline, gnu::cold]] std::string make_storage(std::size_t size) {
-  std::string made;
+[[gnu::noinline, gnu::cold]] storage* make_storage(std::size_t size, std::size_t size_class) {
+  if (!memory.exiting) register_cleanup();
+  auto made = std::make_unique<storage>();
+  made->size_class = size_class;
 #if defined(__cpp_lib_string_resize_and_overwrite)
-  made.resize_and_overwrite(size, [](char*, std::size_t all) { return all; });
+  made->bytes.resize_and_overwrite(size, [](char*, std::size_t all) { return all; });
 #else
-  made.resize(size);
+  made->bytes.resize(size);
 #endif
-  return made;
+  return made.release();
 }
 
 }  // namespace
@@ -104,44 +100,29 @@ std::span<::iovec> shared_slices() {
   return {memory.slices, slice_count};
 }
 
-std::string take_storage(std::size_t at_least) {
-  thread_memory& mine = memory;
+storage* take_storage(std::size_t at_least) {
   std::size_t size_class = 0;
   while (size_class < storage_classes && storage_size(size_class) < at_least) ++size_class;
-  if (size_class == storage_classes) return make_storage(at_least);
-  storage_list& list = mine.storages[size_class];
-  if (list.first == nullptr) [[unlikely]]
-    return make_storage(storage_size(size_class));
-  free_storage* const cell = list.first;
-  list.first = cell->next;
-  --list.count;
-  cell->next = mine.empty_cells;
-  mine.empty_cells = cell;
-  return std::move(cell->bytes);
+  if (size_class == storage_classes) [[unlikely]]
+    return make_storage(at_least, size_class);
+  storage_list& list = memory.storages[size_class];
+  storage* const taken = list.first;
+  if (taken == nullptr) [[unlikely]]
+    return make_storage(storage_size(size_class), size_class);
+  list.first = taken->next;
+  ++list.room;
+  return taken;
 }
 
-void give_storage(std::string&& unused) noexcept {
-  thread_memory& mine = memory;
-  std::string bytes = std::move(unused);
-  unused.clear();
-  for (std::size_t size_class = 0; size_class < storage_classes; ++size_class) {
-    if (storage_size(size_class) != bytes.size()) continue;
-    storage_list& list = mine.storages[size_class];
-    if (list.count >= most_storages[size_class] || mine.exiting) return;
-    free_storage* cell = mine.empty_cells;
-    if (cell != nullptr) {
-      mine.empty_cells = cell->next;
-    } else {
-      cell = new (std::nothrow) free_storage;
-      if (cell == nullptr) return;
-      if (!mine.cleans_up) register_cleanup();
-    }
-    cell->bytes = std::move(bytes);
-    cell->next = list.first;
-    list.first = cell;
-    ++list.count;
+void give_storage(storage* unused) noexcept {
+  storage_list& list = memory.storages[unused->size_class];
+  if (list.room == 0) [[unlikely]] {
+    delete unused;
     return;
   }
+  --list.room;
+  unused->next = list.first;
+  list.first = unused;
 }
 
 void* take_write_block(std::size_t size) {

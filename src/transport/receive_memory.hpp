@@ -29,9 +29,16 @@ inline constexpr std::size_t storage_classes = 4;
   return std::size_t{4096} << (2 * size_class);
 }
 
-/// A string of at least this size, whose bytes have any value.
-[[nodiscard]] RONDO_EXPORT std::string take_storage(std::size_t at_least);
-RONDO_EXPORT void give_storage(std::string&& unused) noexcept;
+/// A string with room for what is received; its bytes have any value.
+struct storage {
+  std::string bytes;
+  storage* next = nullptr;
+  std::size_t size_class = 0;  // storage_classes: of another size, not kept
+};
+
+/// A storage of one of the sizes, or of a larger one if that is asked for.
+[[nodiscard]] RONDO_EXPORT storage* take_storage(std::size_t at_least);
+RONDO_EXPORT void give_storage(storage* unused) noexcept;
 
 /// A block of at least `write_block_size` bytes for a write queue.
 inline constexpr std::size_t write_block_size = 4096;

@@ -174,7 +174,7 @@ class socket_transport final : public transport, private receive_sink, private l
   /// After the first try of a write: keeps what the kernel did not take. False if the connection is
   /// lost.
   template <class Keep>
-  void keep_rest(std::int64_t sent, std::size_t size, Keep&& keep);
+  [[gnu::noinline, gnu::cold]] void keep_rest(std::int64_t sent, std::size_t size, Keep&& keep);
   void send_queued();
   void start_in_kernel();
   void after_queueing();

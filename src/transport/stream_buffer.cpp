@@ -27,63 +27,66 @@ stream_buffer::stream_buffer(std::size_t most) : limit(most) {
   if (most == 0) throw std::invalid_argument("Limit cannot be <= 0");
 }
 
-stream_buffer::~stream_buffer() { return_storage(); }
+stream_buffer::~stream_buffer() {
+  return_storage();
+  if (retired_ != nullptr) give_storage(retired_);
+}
 
 void destroy(stream_buffer_head& buffer) noexcept { delete static_cast<stream_buffer*>(&buffer); }
 
 // ---- storage -----------------------------------------------------------------------
 
 void stream_buffer::return_storage() noexcept {
-  if (!storage_.empty()) give_storage(std::move(storage_));
-  storage_.clear();
+  if (storage_ != nullptr) give_storage(std::exchange(storage_, nullptr));
   begin_ = 0;
   end_ = 0;
 }
 
 // Makes room behind end_, without touching what is lent.
 void stream_buffer::make_room(std::size_t wanted) {
-  if (storage_.empty()) {
+  if (storage_ == nullptr) [[likely]] {
     storage_ = take_storage(std::max(wanted, storage_size(size_class_)));
     return;
   }
   const std::size_t unread = size();
+  const std::size_t room = storage_->bytes.size();
   if (!lent_) {
     if (unread == 0) {
       begin_ = 0;
       end_ = 0;
     }
-    if (storage_.size() - end_ >= wanted) return;
+    if (room - end_ >= wanted) return;
     // Only where it pays: each byte is moved at most once for each byte that was read.
-    if (begin_ >= unread && storage_.size() - unread >= wanted) {
-      std::memmove(storage_.data(), storage_.data() + begin_, unread);
+    if (begin_ >= unread && room - unread >= wanted) {
+      std::memmove(storage_->bytes.data(), storage_->bytes.data() + begin_, unread);
       begin_ = 0;
       end_ = unread;
       return;
     }
-  } else if (storage_.size() - end_ >= wanted) {
+  } else if (room - end_ >= wanted) {
     return;
   }
-  std::string larger =
+  storage* const larger =
       take_storage(std::max({unread + wanted, 2 * unread, storage_size(size_class_)}));
-  std::memcpy(larger.data(), storage_.data() + begin_, unread);
+  std::memcpy(larger->bytes.data(), storage_->bytes.data() + begin_, unread);
   if (!lent_) {
-    give_storage(std::move(storage_));
-  } else if (retired_ == nullptr) {
-    retired_ = std::make_unique<std::string>(std::move(storage_));
+    give_storage(storage_);
+  } else {
+    retired_ = storage_;  // there is none yet: the read that lent this one gave it back
     lent_ = false;
   }
-  storage_ = std::move(larger);
+  storage_ = larger;
   begin_ = 0;
   end_ = unread;
 }
 
 std::span<char> stream_buffer::prepare() {
   make_room(least_room);
-  return {storage_.data() + end_, storage_.size() - end_};
+  return {storage_->bytes.data() + end_, storage_->bytes.size() - end_};
 }
 
 void stream_buffer::commit(std::size_t count) {
-  const std::size_t room = storage_.size() - end_;
+  const std::size_t room = storage_->bytes.size() - end_;
   if (count == room) {
     // The largest storage that does not hold much more than flow control allows.
     if (size_class_ + 1U < storage_classes && storage_size(size_class_) < 2 * limit) ++size_class_;
@@ -98,7 +101,7 @@ void stream_buffer::append(std::string_view bytes) {
   if (eof) throw std::logic_error("feed_data after feed_eof");
   if (bytes.empty()) return;
   make_room(bytes.size());
-  std::memcpy(storage_.data() + end_, bytes.data(), bytes.size());
+  std::memcpy(storage_->bytes.data() + end_, bytes.data(), bytes.size());
   end_ += bytes.size();
   after_feeding();
 }
@@ -136,15 +139,21 @@ void stream_buffer::set_exception(std::exception_ptr failure) {
 
 // ---- reading -----------------------------------------------------------------------
 
-void stream_buffer::start_read() {
-  if (active != nullptr) {
-    throw std::logic_error(
-        "read() called while another coroutine is already waiting for incoming data");
-  }
+namespace {
+
+[[noreturn, gnu::noinline, gnu::cold]] void throw_second_read() {
+  throw std::logic_error(
+      "read() called while another coroutine is already waiting for incoming data");
+}
+
+}  // namespace
+
+inline void stream_buffer::start_read() {
+  if (active != nullptr) [[unlikely]]
+    throw_second_read();
   lent_ = false;
   if (retired_ != nullptr) [[unlikely]] {
-    give_storage(std::move(*retired_));
-    retired_.reset();
+    give_storage(std::exchange(retired_, nullptr));
   }
 }
 
@@ -252,14 +261,17 @@ void stream_buffer::after_reading() {
 
 std::string stream_buffer::take_string(std::size_t count) {
   std::string result;
-  if (begin_ == 0 && count == end_ && count >= worth_moving && count >= storage_.size() / 2) {
-    result = std::move(storage_);
-    storage_.clear();
-    end_ = 0;
-    result.resize(count);
-  } else {
-    result.assign(storage_, begin_, count);
-    begin_ += count;
+  if (count != 0) {
+    std::string& bytes = storage_->bytes;
+    if (begin_ == 0 && count == end_ && count >= worth_moving && count >= bytes.size() / 2) {
+      result = std::move(bytes);
+      delete std::exchange(storage_, nullptr);
+      end_ = 0;
+      result.resize(count);
+    } else {
+      result.assign(bytes, begin_, count);
+      begin_ += count;
+    }
   }
   after_reading();
   return result;
@@ -274,7 +286,7 @@ std::string_view stream_buffer::take_view(std::size_t count) {
 }
 
 std::size_t stream_buffer::take_into(std::span<char> into, std::size_t count) {
-  if (count != 0) std::memcpy(into.data(), storage_.data() + begin_, count);
+  if (count != 0) std::memcpy(into.data(), storage_->bytes.data() + begin_, count);
   begin_ += count;
   after_reading();
   return count;
@@ -295,6 +307,8 @@ std::size_t checked_size(std::ptrdiff_t n) {
 bool read_request::begin() {
   stream_buffer& buffer = buffer_of(buffer_);
   buffer.start_read();
+  // The usual read finds nothing yet, and asks for at least one byte.
+  if (buffer.size() == 0 && size_ != 0 && !buffer.eof && !buffer.error) return false;
   if (!buffer.satisfy(*this)) return false;
   loop_core& core = buffer.core != nullptr ? *buffer.core : running_core();
   if (--core.inline_budget >= 0) [[likely]]

@@ -7,6 +7,8 @@
 #include <rondo/detail/stream_awaiters.hpp>
 #include <rondo/transports.hpp>
 
+#include "transport/receive_memory.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -33,7 +35,8 @@ struct stream_buffer final : stream_buffer_head {
 
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::string_view unread() const noexcept {
-    return std::string_view(storage_).substr(begin_, end_ - begin_);
+    return storage_ == nullptr ? std::string_view()
+                               : std::string_view(storage_->bytes.data() + begin_, end_ - begin_);
   }
 
   // ---- feeding
@@ -73,10 +76,10 @@ struct stream_buffer final : stream_buffer_head {
   void wake_reader();
   void return_storage() noexcept;
 
-  std::string storage_;  // its size is the room there is
+  storage* storage_ = nullptr;  // the size of its bytes is the room there is
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
-  std::unique_ptr<std::string> retired_;  // lent, and no longer the storage
+  storage* retired_ = nullptr;  // lent, and no longer the storage
   std::uint8_t size_class_ = 0;           // of the next storage
   bool lent_ = false;                     // a view of what stands before begin_ is in use
   bool paused_ = false;                   // the transport
