@@ -40,6 +40,23 @@ struct callback_id {
 
 namespace detail {
 
+// Containers claim to be copyable whatever they hold.
+template <class T>
+[[nodiscard]] consteval bool is_copyable() {
+  if constexpr (!std::copy_constructible<T>) {
+    return false;
+  } else if constexpr (requires {
+                         typename T::value_type;
+                         typename T::allocator_type;
+                       }) {
+    return is_copyable<typename T::value_type>();
+  } else {
+    return true;
+  }
+}
+template <class T>
+inline constexpr bool copyable = is_copyable<T>();
+
 struct nothing {};
 /// How a result is kept: references as pointers.
 template <class T>
@@ -176,7 +193,7 @@ class future_awaiter : public future_suspension {
       std::add_lvalue_reference_t<T> value = result_in<T>(value_of<T>(core));
       if constexpr (!rvalue || std::is_reference_v<T>) {
         return value;
-      } else if constexpr (!std::copy_constructible<T>) {
+      } else if constexpr (!copyable<T>) {
         core.moved_out = true;
         return std::move(value);
       } else {
