@@ -4,6 +4,8 @@
 
 #include "../os/syscalls.hpp"
 
+#include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <string>
@@ -36,8 +38,33 @@ void write_to_stderr(log_level level, std::string_view text) {
   line += ": ";
   line += text;
   line += '\n';
-  // A failure to write is nobody's business: the loop goes on (disk full, stderr closed).
-  static_cast<void>(os::sys.write(2, line.data(), line.size()));
+  // A failure to write is nobody's business: the loop goes on (disk full, stderr closed). Where nobody reads the pipe the
+  // signal for it would end a program that has not asked for reports.
+  ::sigset_t pipe_signal;
+  ::sigset_t before;
+  ::sigset_t waiting;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  const bool blocked = os::sys.pthread_sigmask(SIG_BLOCK, &pipe_signal, &before) == 0;
+  const bool was_waiting = sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE) == 1;
+  const bool broken = os::sys.write(2, line.data(), line.size()) < 0 && errno == EPIPE;
+  if (!blocked) return;
+  if (broken && !was_waiting) {
+    const ::timespec now = {};
+    static_cast<void>(os::sys.sigtimedwait(&pipe_signal, nullptr, &now));
+  }
+  os::sys.pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+// Set while this thread is in the handler: what it reports itself goes to standard error.
+constinit thread_local bool reporting = false;
+
+void call_handler(log_handler handler, log_level level, std::string_view text, void* user) {
+  struct scope {
+    scope() noexcept { reporting = true; }
+    ~scope() { reporting = false; }
+  } const entered;
+  handler(level, text, user);
 }
 
 }  // namespace
@@ -61,8 +88,8 @@ void log(log_level level, std::string_view text) noexcept {
       handler = where.handler;
       user = where.user;
     }
-    if (handler != nullptr) {
-      handler(level, text, user);
+    if (handler != nullptr && !reporting) {
+      call_handler(handler, level, text, user);
     } else {
       write_to_stderr(level, text);
     }

@@ -96,6 +96,7 @@ constinit system_calls sys{
     .pthread_sigmask = ::pthread_sigmask,
     .raise = ::raise,
     .kill = ::kill,
+    .sigtimedwait = ::sigtimedwait,
     .getpid = ::getpid,
 
     .getaddrinfo = ::getaddrinfo,
