@@ -38,6 +38,12 @@ class backend;
 
 namespace detail {
 struct loop_internals;
+template <class T>
+void takes_future(const future<T>&);
+/// Handles of futures and tasks, which run_until_complete runs as they are.
+template <class A>
+concept names_future = std::derived_from<std::remove_cvref_t<A>, any_future> ||
+                       requires(const std::remove_cvref_t<A>& handle) { takes_future(handle); };
 }  // namespace detail
 
 /// What a loop has done and holds; see `event_loop::metrics`.
@@ -83,8 +89,11 @@ class RONDO_EXPORT event_loop {
   T run_until_complete(coro<T> body);
   template <class T>
   T run_until_complete(const future<T>& awaited);
+  /// Throws the exception where there is one; the result is the typed handle's.
+  void run_until_complete(const any_future& awaited);
   template <class A>
-    requires(detail::awaitable<A> && !detail::is_coro<std::remove_cvref_t<A>>)
+    requires(detail::awaitable<A> && !detail::is_coro<std::remove_cvref_t<A>> &&
+             !detail::names_future<A>)
   auto run_until_complete(A&& awaitable) {
     using result = detail::awaited_value<A>;
     return run_until_complete(
@@ -148,15 +157,13 @@ class RONDO_EXPORT event_loop {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   timer_handle call_later(interval delay, F&& f, Args&&... args) {
-    return schedule_at(detail::add_saturated(time(), delay),
-                       make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                       nullptr);
+    return schedule_after(
+        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...), nullptr);
   }
   template <class F, class... Args>
   timer_handle call_later(const context& bound, interval delay, F&& f, Args&&... args) {
-    return schedule_at(detail::add_saturated(time(), delay),
-                       make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                       &bound);
+    return schedule_after(
+        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...), &bound);
   }
 
   /// Schedules `f(args...)` for a time; equal times run in the order of the calls.
@@ -396,20 +403,27 @@ class RONDO_EXPORT event_loop {
   }
 
   handle schedule(detail::block_ref<detail::handle_block> block, const context* bound);
+  timer_handle schedule_after(interval delay, detail::block_ref<detail::timer_block> block,
+                              const context* bound);
   timer_handle schedule_at(time_point when, detail::block_ref<detail::timer_block> block,
                            const context* bound);
+  timer_handle arm(time_point when, detail::block_ref<detail::timer_block> block,
+                   const context* bound);
   threadsafe_handle post(detail::threadsafe_block* block, const context* bound);
   void watch(int fd, bool writer, detail::block_ref<detail::handle_block> block);
   bool unwatch(int fd, bool writer);
   void add_signal(int signal_number, detail::block_ref<detail::handle_block> block);
   void check_can_run() const;
+  void check_usable() const;
   void run_until_done(detail::future_core& awaited);
 
   class running_scope;
   std::size_t iterate(std::optional<interval> max_wait, bool may_skip_poll);
   [[nodiscard]] std::optional<interval> poll_wait(std::optional<interval> max_wait) const;
   bool skip_poll() noexcept;
-  std::size_t run_batch();
+  void look(std::optional<interval> max_wait, std::uint64_t newest, detail::ready_queue* later);
+  std::size_t run_batch(const detail::ready_node* last);
+  void run_timed(detail::ready_node& node);
   void drop_queued() noexcept;
 
   detail::loop_core* core_;
@@ -463,7 +477,7 @@ T take_result(const future<T>& done) {
     return done.result();
   } else if constexpr (!std::is_void_v<T>) {
     future_core& core = *done.core();
-    if constexpr (std::copy_constructible<T>) {
+    if constexpr (copyable<T>) {
       if (core.references > 1) return value_of<T>(core);
     } else {
       core.moved_out = true;

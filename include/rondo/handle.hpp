@@ -82,9 +82,12 @@ class RONDO_EXPORT threadsafe_handle {
   /// Prevents the call if it has not begun; the loop's thread destroys the callable. Idempotent.
   void cancel() const noexcept;
   [[nodiscard]] bool cancelled() const noexcept;
-  /// The context that the callback runs in.
+  /// The context that was given with the callback, else a copy of the one that it runs in.
   [[nodiscard]] context get_context() const;
   explicit operator bool() const noexcept { return block_ != nullptr; }
+  friend bool operator==(const threadsafe_handle& a, const threadsafe_handle& b) noexcept {
+    return a.block_ == b.block_;
+  }
 
  private:
   detail::threadsafe_block* block_ = nullptr;

@@ -7,6 +7,7 @@
 #include <rondo/event_loop.hpp>
 #include <rondo/handle.hpp>
 
+#include "loop_internals.hpp"
 #include "running_scope.hpp"
 
 #include <exception>
@@ -32,6 +33,21 @@ struct run_once_guard {
     release(block);
   }
 };
+
+// Somebody cancelled the handle of a reader or writer that a report gave him: without a watch less, the descriptor would be
+// reported in every iteration.
+void end_watch_of(const handle_block& block, event_loop& loop) {
+  for (const auto& [fd, callbacks] : loop.internals().watched) {
+    if (callbacks.reader.get() == &block) {
+      loop.remove_reader(fd);
+      return;
+    }
+    if (callbacks.writer.get() == &block) {
+      loop.remove_writer(fd);
+      return;
+    }
+  }
+}
 
 }  // namespace
 
@@ -60,9 +76,15 @@ void run_handle(ready_node& node, event_loop* loop) {
 void run_repeated(ready_node& node, event_loop* loop) {
   auto& block = static_cast<handle_block&>(node);
   block.queued = false;
+  const bool orphaned = std::exchange(block.orphaned, false);
   // The callback may remove itself.
-  const block_ref<handle_block> alive(&block);
-  if (loop == nullptr || block.cancelled) return;
+  const block_ref<handle_block> alive =
+      orphaned ? block_ref<handle_block>::adopt(&block) : block_ref<handle_block>(&block);
+  if (loop == nullptr) return;
+  if (block.cancelled) {
+    if (!orphaned) end_watch_of(block, *loop);
+    return;
+  }
   const context_scope scope(loop->core(), block.bound_context);
   struct running_guard {
     handle_block& block;
@@ -83,6 +105,14 @@ void run_repeated(ready_node& node, event_loop* loop) {
   }
 }
 
+void retire_repeated(handle_block& block) noexcept {
+  if (block.queued && !block.orphaned) {
+    block.orphaned = true;
+    retain(block);
+  }
+  handle(&block).cancel();
+}
+
 void run_threadsafe(ready_node& node, event_loop* loop) {
   auto& block = static_cast<threadsafe_block&>(node);
   struct guard_type {
@@ -94,7 +124,9 @@ void run_threadsafe(ready_node& node, event_loop* loop) {
     }
   } const guard{block};
   if (loop == nullptr || block.stop.load(std::memory_order_acquire)) return;
-  const context_scope scope(loop->core(), block.bound_context);
+  // Entered as a copy: another thread may look at the block's own.
+  context_ref bound = block.bound_context;
+  const context_scope scope(loop->core(), bound);
   try {
     block.operate(block, callback_operation::invoke);
   } catch (const keyboard_interrupt&) {

@@ -36,8 +36,9 @@ std::string describe(const std::exception_ptr& error) {
 
 // The context in which a custom handler runs: that of what it is told about.
 detail::context_ref* context_of(const exception_context& report) {
-  if (report.task) {
-    return &static_cast<detail::task_core&>(*report.task.core()).bound_context;
+  const any_future& owner = report.task ? static_cast<const any_future&>(report.task) : report.future;
+  if (owner && owner.core()->is_task) {
+    return &static_cast<detail::task_core&>(*owner.core()).bound_context;
   }
   if (report.handle) return report.handle.bound();
   return nullptr;
@@ -69,8 +70,8 @@ void event_loop::call_exception_handler(const exception_context& report) {
   const exception_handler handler = internals_->on_exception;
   try {
     detail::context_ref* const bound = context_of(report);
-    if (bound != nullptr && core_->thread != nullptr) {
-      const detail::context_scope scope(*core_, *bound);
+    if (bound != nullptr) {
+      const detail::context_scope scope(detail::this_thread(), *bound);
       handler(*this, report);
     } else {
       handler(*this, report);

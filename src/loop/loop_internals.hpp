@@ -23,6 +23,8 @@ struct watchers {
   block_ref<handle_block> writer;
 };
 
+struct barrier_node final : ready_node {};
+
 struct loop_internals {
   std::unique_ptr<backend> io;
   std::shared_ptr<inbox> from_threads;
@@ -33,14 +35,29 @@ struct loop_internals {
   std::unordered_map<int, block_ref<handle_block>> signals;
   std::uint64_t fork_generation = 0;
   std::uint64_t polls = 0;
+  std::uint64_t run_number = 0;  // of the latest run_until_complete
   bool running = false;
   bool stopping = false;
 
-  // Skipping polls while there is work, see event_loop::iterate.
+  // Skipping polls while there is work, see event_loop::skip_poll.
+  bool poll_next = true;              // the next iteration must not
   std::uint32_t nodes_since_poll = 0;
+  std::uint32_t next_look = 0;        // at the time, counted in nodes
   std::uint32_t polls_to_keep = 0;
-  std::int64_t skipping_since = 0;
+  std::uint64_t skipping_since = 0;   // in ticks
+
+  // What a forked child of a running loop finds first, see running.cpp.
+  barrier_node fork_barrier;
 };
+
+/// Whether some loop runs in this thread, and in this process.
+[[nodiscard]] bool runs_in_this_thread() noexcept;
+
+/// How often a handled signal has arrived in this process; arrivals that become one callback are counted each.
+[[nodiscard]] std::uint32_t signal_arrivals(int signal_number) noexcept;
+
+/// Sees to it that a child that is forked while a loop runs goes no further with it.
+void stop_children_of_fork();
 
 }  // namespace detail
 }  // namespace v0

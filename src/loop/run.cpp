@@ -12,7 +12,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -50,26 +52,36 @@ class interrupt_scope {
     if (os::sys.sigaction(SIGINT, nullptr, &now) != 0) return;
     if ((now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
     loop_.add_signal_handler(SIGINT, [this] { interrupted(); });
-    installed_ = true;
+    installed_ = loop_.internals().signals[SIGINT];
   }
+    arrivals_ = detail::signal_arrivals(SIGINT);
   interrupt_scope(const interrupt_scope&) = delete;
   interrupt_scope& operator=(const interrupt_scope&) = delete;
   ~interrupt_scope() {
-    if (installed_) loop_.remove_signal_handler(SIGINT);
+    // Unless the program has put its own in its place meanwhile.
+    if (!installed_) return;
+    const auto& handlers = loop_.internals().signals;
+    const auto found = handlers.find(SIGINT);
+    if (found != handlers.end() && found->second.get() == installed_.get()) {
+      loop_.remove_signal_handler(SIGINT);
+    }
   }
 
-  [[nodiscard]] int count() const noexcept { return count_; }
+  [[nodiscard]] bool happened() const noexcept { return count_ > 0; }
 
  private:
   void interrupted() {
-    if (++count_ > 1 || main_.done()) throw keyboard_interrupt();
+    // Several arrivals may have become one call, but the second one must not wait for a third.
+    count_ += detail::signal_arrivals(SIGINT) - std::exchange(arrivals_, detail::signal_arrivals(SIGINT));
+    if (count_ > 1 || main_.done()) throw keyboard_interrupt();
     main_.cancel();
   }
 
   event_loop& loop_;
   any_task main_;
-  int count_ = 0;
-  bool installed_ = false;
+  std::uint32_t arrivals_ = 0;
+  std::uint32_t count_ = 0;
+  detail::block_ref<detail::handle_block> installed_;
 };
 
 }  // namespace
@@ -101,7 +113,8 @@ event_loop& runner::get_loop() {
 }
 
 void runner::begin() {
-  if (get_event_loop() != nullptr && get_event_loop()->is_running()) {
+  if (closed_) throw std::logic_error("Runner is closed");
+  if (detail::runs_in_this_thread()) {
     throw loop_running_error("Runner.run() cannot be called from a running event loop");
   }
   get_loop();
@@ -110,15 +123,26 @@ void runner::begin() {
 void runner::drive(detail::future_core& main) {
   const any_task task{detail::core_ref<detail::future_core>(&main)};
   main.log_destroyed = false;
-  interrupt_scope interrupts(*loop_, task);
-  loop_->run_until_complete(static_cast<const any_future&>(task));
+  const interrupt_scope interrupts(*loop_, task);
+  try {
+    loop_->run_until_complete(task);
+  } catch (const cancelled_error&) {
+    if (interrupts.happened() && task.uncancel() == 0) throw keyboard_interrupt();
+    throw;
+  }
 }
 
 void runner::close() {
   if (closed_) return;
   closed_ = true;
-  if (!loop_) return;
+  if (!loop_ || loop_->is_closed()) {
+    loop_.reset();
+    return;
+  }
   struct closer {
+  if (loop_ && detail::runs_in_this_thread()) {
+    throw loop_running_error("Runner.close() cannot be called from a running event loop");
+  }
     std::unique_ptr<event_loop>& loop;
     ~closer() {
       loop->close();

@@ -6,6 +6,7 @@
 
 #include "../backend/selector/selector_backend.hpp"
 #include "../os/fork.hpp"
+#include "loop_internals.hpp"
 
 #include <fmt/format.h>
 
@@ -25,6 +26,23 @@ constinit thread_local thread_state state;
 
 thread_state& this_thread() noexcept { return state; }
 
+bool runs_in_this_thread() noexcept {
+  return state.running != nullptr && state.fork_generation == os::fork_generation();
+}
+
+// The child of a callback that forked would run the rest of its parent's batch once more.
+void stop_children_of_fork() {
+  static const bool once = [] {
+    os::at_fork_in_child([] {
+      event_loop* const loop = state.running;
+      if (loop == nullptr || state.fork_generation + 1 != os::fork_generation()) return;
+      loop->core().ready.push_front(loop->internals().fork_barrier);
+    });
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
 }  // namespace detail
 
 selector_event_loop::selector_event_loop()
@@ -34,12 +52,9 @@ selector_event_loop::selector_event_loop(std::unique_ptr<selector> chosen)
 selector_event_loop::~selector_event_loop() = default;
 
 event_loop& get_running_loop() {
-  const detail::thread_state& thread = detail::this_thread();
   // A child of fork() runs no loop, wherever its parent was.
-  if (thread.running == nullptr || thread.fork_generation != os::fork_generation()) {
-    throw std::logic_error("no running event loop");
-  }
-  return *thread.running;
+  if (!detail::runs_in_this_thread()) throw std::logic_error("no running event loop");
+  return *detail::this_thread().running;
 }
 
 namespace {
@@ -87,10 +102,7 @@ void set_event_loop_policy(std::unique_ptr<event_loop_policy> policy) {
 }
 
 event_loop* get_event_loop() {
-  const detail::thread_state& thread = detail::this_thread();
-  if (thread.running != nullptr && thread.fork_generation == os::fork_generation()) {
-    return thread.running;
-  }
+  if (detail::runs_in_this_thread()) return detail::this_thread().running;
   return get_event_loop_policy().get_event_loop();
 }
 void set_event_loop(event_loop* loop) { get_event_loop_policy().set_event_loop(loop); }

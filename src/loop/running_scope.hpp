@@ -5,6 +5,7 @@
 #include <rondo/detail/context_ref.hpp>
 #include <rondo/detail/loop_core.hpp>
 
+#include <atomic>
 #include <utility>
 
 namespace rondo {
@@ -15,7 +16,9 @@ namespace detail {
 class context_scope {
  public:
   context_scope(loop_core& core, context_ref& entered) noexcept
-      : thread_(*core.thread), outer_(std::exchange(thread_.context, &entered)) {}
+      : context_scope(*core.thread.load(std::memory_order_relaxed), entered) {}
+  context_scope(thread_state& thread, context_ref& entered) noexcept
+      : thread_(thread), outer_(std::exchange(thread_.context, &entered)) {}
   context_scope(const context_scope&) = delete;
   context_scope& operator=(const context_scope&) = delete;
   ~context_scope() { thread_.context = outer_; }

@@ -15,7 +15,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -41,6 +43,7 @@ struct registration : detail::ready_node {
 struct slot {
   std::atomic<registration*> current = nullptr;
   std::atomic<int> handlers_inside = 0;
+  std::atomic<std::uint32_t> arrivals = 0;
   struct ::sigaction before = {};
 };
 
@@ -48,10 +51,14 @@ constexpr int signal_count = 65;  // Linux numbers them 1 to 64
 
 // Read by signal handlers, so constant-initialised and never destroyed.
 constinit std::array<slot, signal_count> slots = {};
-std::mutex& table_lock() {
-  static std::mutex* const lock = new std::mutex;
-  return *lock;
-}
+
+// Made anew in forked children: another thread of the parent may have held it.
+union lock_storage {
+  constexpr lock_storage() : lock() {}
+  ~lock_storage() {}
+  std::mutex lock;
+};
+constinit lock_storage table_lock;
 
 extern "C" void rondo_on_signal(int number) {
   const int saved = errno;
@@ -59,6 +66,7 @@ extern "C" void rondo_on_signal(int number) {
   // Counted, so that a removal in another thread can wait until nobody is in here with the registration.
   mine.handlers_inside.fetch_add(1, std::memory_order_seq_cst);
   if (registration* const found = mine.current.load(std::memory_order_seq_cst); found != nullptr) {
+    mine.arrivals.fetch_add(1, std::memory_order_relaxed);
     if (!found->queued.exchange(true, std::memory_order_acq_rel) && !found->to->push(*found)) {
       found->queued.store(false, std::memory_order_release);
     }
@@ -85,6 +93,7 @@ void deliver(detail::ready_node& node, event_loop* loop) {
 
 // A child of fork() must not wake its parent, nor swallow signals that nobody will look at.
 void reset_in_child() {
+  ::new (static_cast<void*>(&table_lock.lock)) std::mutex;
   for (std::size_t number = 1; number < slots.size(); ++number) {
     slot& each = slots[number];
     each.handlers_inside.store(0, std::memory_order_relaxed);
@@ -105,9 +114,12 @@ void install_fork_handler() {
 
 }  // namespace
 
+std::uint32_t detail::signal_arrivals(int signal_number) noexcept {
+  return slots[static_cast<std::size_t>(signal_number)].arrivals.load(std::memory_order_relaxed);
+}
+
 void event_loop::add_signal(int signal_number, detail::block_ref<detail::handle_block> block) {
-  if (core_->closed) throw loop_closed_error();
-  if (core_->debug) check_thread();
+  check_usable();
   if (signal_number < 1 || signal_number >= signal_count || signal_number == SIGKILL ||
       signal_number == SIGSTOP) {
     throw_bad_signal(signal_number);
@@ -116,7 +128,7 @@ void event_loop::add_signal(int signal_number, detail::block_ref<detail::handle_
   detail::inbox& mine = *internals_->from_threads;
   install_fork_handler();
   {
-    const std::lock_guard guard(table_lock());
+    const std::lock_guard guard(table_lock.lock);
     slot& place = slots[static_cast<std::size_t>(signal_number)];
     registration* const existing = place.current.load(std::memory_order_relaxed);
     if (existing != nullptr && existing->to != &mine) {
@@ -146,11 +158,11 @@ void event_loop::add_signal(int signal_number, detail::block_ref<detail::handle_
 
 bool event_loop::remove_signal_handler(int signal_number) {
   if (signal_number < 1 || signal_number >= signal_count) throw_bad_signal(signal_number);
-  if (core_->debug) check_thread();
+  if (core_->debug && !core_->closed) check_thread();
   const auto found = internals_->signals.find(signal_number);
   if (found == internals_->signals.end()) return false;
   {
-    const std::lock_guard guard(table_lock());
+    const std::lock_guard guard(table_lock.lock);
     slot& place = slots[static_cast<std::size_t>(signal_number)];
     registration* const mine = place.current.load(std::memory_order_relaxed);
     // In a forked child the slot is empty already.

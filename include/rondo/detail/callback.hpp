@@ -35,7 +35,8 @@ struct handle_block : timer_node {
   bool holds_callable = true;
   bool cancelled = false;
   bool running = false;
-  bool queued = false;  // for callbacks that run repeatedly: stands in the ready queue
+  bool queued = false;    // for callbacks that run repeatedly: stands in the ready queue
+  bool orphaned = false;  // and was removed meanwhile, so that the queue owns a reference
   operate_function operate;
   loop_core* core;
   context_ref bound_context;
@@ -62,6 +63,8 @@ struct threadsafe_block : ready_node {
 
 RONDO_EXPORT void run_handle(ready_node& node, event_loop* loop);
 RONDO_EXPORT void run_repeated(ready_node& node, event_loop* loop);
+/// Ends a callback that runs repeatedly, whether it stands in the ready queue or not.
+RONDO_EXPORT void retire_repeated(handle_block& block) noexcept;
 RONDO_EXPORT void run_threadsafe(ready_node& node, event_loop* loop);
 RONDO_EXPORT void destroy_callable(handle_block& block) noexcept;
 

@@ -118,7 +118,7 @@ RONDO_EXPORT void check_settable(const future_core& core);
 [[noreturn]] RONDO_EXPORT void throw_null_exception();
 [[nodiscard]] RONDO_EXPORT event_loop& loop_of(const future_core& core);
 /// The core of a loop, for new futures. @throws loop_closed_error
-[[nodiscard]] RONDO_EXPORT loop_core& core_of(event_loop& loop) noexcept;
+[[nodiscard]] RONDO_EXPORT loop_core& core_of(event_loop& loop);
 /// The core of the loop that runs in this thread. @throws std::logic_error  none runs
 [[nodiscard]] RONDO_EXPORT loop_core& running_core();
 

@@ -7,6 +7,7 @@
 #include <rondo/detail/ready_node.hpp>
 #include <rondo/detail/timer_heap.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -58,7 +59,9 @@ struct loop_core {
   std::exception_ptr exception;     // on its way from a coroutine to the one that awaits it
   const char* stack_limit = nullptr;  // nested awaits stay above this address
   task_core* current_task = nullptr;
-  thread_state* thread = nullptr;   // of the thread that runs the loop, null while none does
+  // Of the thread that runs the loop, null while none does. Atomic for debug mode, where a thread that must not
+  // use the loop looks at it.
+  std::atomic<thread_state*> thread = nullptr;
   int inline_budget = inline_completion_budget;
   bool closed = false;
   bool debug = false;

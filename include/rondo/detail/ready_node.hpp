@@ -48,6 +48,25 @@ class ready_queue {
     tail_ = &node;
   }
 
+  /// For what must come before everything else.
+  void push_front(ready_node& node) noexcept {
+    node.next = head_;
+    if (head_ == nullptr) tail_ = &node;
+    head_ = &node;
+  }
+
+  /// Moves all nodes of another queue behind those of this one.
+  void append(ready_queue& other) noexcept {
+    if (other.head_ == nullptr) return;
+    if (head_ == nullptr) {
+      head_ = other.head_;
+    } else {
+      tail_->next = other.head_;
+    }
+    tail_ = other.tail_;
+    other.head_ = nullptr;
+  }
+
   ready_node& pop() noexcept {
     ready_node& node = *head_;
     head_ = node.next;

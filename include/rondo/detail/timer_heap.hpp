@@ -38,6 +38,10 @@ class timer_heap {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::int64_t earliest() const noexcept { return entries_[0].when; }
 
+  /// Timers are numbered as they are armed.
+  [[nodiscard]] std::uint64_t earliest_sequence() const noexcept { return entries_[0].sequence; }
+  [[nodiscard]] std::uint64_t next_sequence() const noexcept { return sequence_; }
+
   /// @throws std::bad_alloc  the heap cannot grow; the node is not armed
   RONDO_EXPORT void push(std::int64_t when, timer_node& node);
   RONDO_EXPORT void erase(timer_node& node) noexcept;
