@@ -84,7 +84,7 @@ void byte_queue::append(std::string_view bytes) {
   size_ += bytes.size();
 }
 
-void byte_queue::append(std::string&& bytes, std::size_t skip) {
+void byte_queue::append_owned(std::string&& bytes, std::size_t skip) {
   const std::size_t count = bytes.size() - skip;
   if (count < worth_moving || skip > bytes.size() / 2) {
     append(std::string_view(bytes).substr(skip));

@@ -34,7 +34,7 @@ class RONDO_EXPORT byte_queue {
   /// Copies the bytes. @throws std::bad_alloc  nothing was appended
   void append(std::string_view bytes);
   /// Takes the string over, without its first `skip` bytes.
-  void append(std::string&& bytes, std::size_t skip = 0);
+  void append_owned(std::string&& bytes, std::size_t skip = 0);
 
   /// Describes the front of the queue; returns how many slices were written.
   std::size_t gather(std::span<::iovec> slices) const noexcept;

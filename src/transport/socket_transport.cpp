@@ -392,10 +392,11 @@ void socket_transport::write_string(std::string&& data) {
     const std::int64_t sent = start_send(data.data(), data.size());
     if (sent == static_cast<std::int64_t>(data.size())) [[likely]]
       return;
-    keep_rest(sent, data.size(), [&](std::size_t count) { queue_.append(std::move(data), count); });
+    keep_rest(sent, data.size(),
+              [&](std::size_t count) { queue_.append_owned(std::move(data), count); });
     return;
   }
-  queue_.append(std::move(data));
+  queue_.append_owned(std::move(data));
   after_queueing();
 }
 

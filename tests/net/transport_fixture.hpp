@@ -127,6 +127,10 @@ class scene {
       loop_->run_once(20ms);
     }
   }
+  template <class T>
+  T run(rondo::coro<T> body) {
+    return loop_->run_until_complete(std::move(body));
+  }
   void turn(int count = 1) {
     for (; count > 0 && loop_; --count) loop_->run_once();
   }
