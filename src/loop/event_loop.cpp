@@ -384,13 +384,13 @@ void event_loop::close() {
 
 // ---- callbacks ----
 
-void event_loop::check_thread() const {
 void event_loop::check_usable() const {
   if (core_->closed) throw loop_closed_error();
   if (internals_->fork_generation != os::fork_generation()) [[unlikely]] throw_forked();
   if (core_->debug) [[unlikely]] check_thread();
 }
 
+void event_loop::check_thread() const {
   if (!core_->debug) return;
   const detail::thread_state* const runs = core_->thread.load(std::memory_order_relaxed);
   if (runs != nullptr && runs != &detail::this_thread()) {
@@ -408,13 +408,13 @@ handle event_loop::schedule(detail::block_ref<detail::handle_block> block, const
   return handle(queued);
 }
 
-timer_handle event_loop::schedule_at(time_point when, detail::block_ref<detail::timer_block> block,
 timer_handle event_loop::schedule_after(interval delay, detail::block_ref<detail::timer_block> block,
                                         const context* bound) {
   if (delay.count() <= 0) internals_->poll_next = true;
   return arm(detail::add_saturated(time(), delay), std::move(block), bound);
 }
 
+timer_handle event_loop::schedule_at(time_point when, detail::block_ref<detail::timer_block> block,
                                      const context* bound) {
   const timer_handle result = arm(when, std::move(block), bound);
   // Only the earliest of all timers can be due; it alone costs a look at the clock.
@@ -437,11 +437,11 @@ timer_handle event_loop::arm(time_point when, detail::block_ref<detail::timer_bl
 threadsafe_handle event_loop::post(detail::threadsafe_block* block, const context* bound) {
   threadsafe_handle result(block);  // one reference for the queue, one for the caller
   block->bound_context = bound != nullptr ? bound->ref() : detail::running_context().snapshot();
-  // In the loop's own thread the call keeps its place among those of call_soon.
   if (internals_->fork_generation != os::fork_generation()) {
     detail::release(*block);
     throw_forked();
   }
+  // In the loop's own thread the call keeps its place among those of call_soon.
   if (detail::this_thread().running == this) {
     core_->ready.push(*block);
   } else if (!internals_->from_threads->push(*block)) {

@@ -51,10 +51,10 @@ class interrupt_scope {
     struct ::sigaction now = {};
     if (os::sys.sigaction(SIGINT, nullptr, &now) != 0) return;
     if ((now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
+    arrivals_ = detail::signal_arrivals(SIGINT);
     loop_.add_signal_handler(SIGINT, [this] { interrupted(); });
     installed_ = loop_.internals().signals[SIGINT];
   }
-    arrivals_ = detail::signal_arrivals(SIGINT);
   interrupt_scope(const interrupt_scope&) = delete;
   interrupt_scope& operator=(const interrupt_scope&) = delete;
   ~interrupt_scope() {
@@ -134,15 +134,15 @@ void runner::drive(detail::future_core& main) {
 
 void runner::close() {
   if (closed_) return;
+  if (loop_ && detail::runs_in_this_thread()) {
+    throw loop_running_error("Runner.close() cannot be called from a running event loop");
+  }
   closed_ = true;
   if (!loop_ || loop_->is_closed()) {
     loop_.reset();
     return;
   }
   struct closer {
-  if (loop_ && detail::runs_in_this_thread()) {
-    throw loop_running_error("Runner.close() cannot be called from a running event loop");
-  }
     std::unique_ptr<event_loop>& loop;
     ~closer() {
       loop->close();

@@ -94,9 +94,9 @@ constinit system_calls sys{
     .clock_gettime = ::clock_gettime,
     .sigaction = ::sigaction,
     .pthread_sigmask = ::pthread_sigmask,
+    .sigtimedwait = ::sigtimedwait,
     .raise = ::raise,
     .kill = ::kill,
-    .sigtimedwait = ::sigtimedwait,
     .getpid = ::getpid,
 
     .getaddrinfo = ::getaddrinfo,

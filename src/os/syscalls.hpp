@@ -87,6 +87,7 @@ struct system_calls {
   int (*clock_gettime)(clockid_t clock, ::timespec* result);
   int (*sigaction)(int signal, const struct ::sigaction* action, struct ::sigaction* previous);
   int (*pthread_sigmask)(int how, const ::sigset_t* mask, ::sigset_t* previous);
+  int (*sigtimedwait)(const ::sigset_t* set, ::siginfo_t* found, const ::timespec* wait);
   int (*raise)(int signal);
   int (*kill)(pid_t process, int signal);
   pid_t (*getpid)();
