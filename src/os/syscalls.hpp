@@ -91,7 +91,6 @@ struct system_calls {
   int (*raise)(int signal);
   int (*kill)(pid_t process, int signal);
   pid_t (*getpid)();
-  int (*sigtimedwait)(const ::sigset_t* set, ::siginfo_t* found, const ::timespec* wait);
 
   // ---- names
   int (*getaddrinfo)(const char* host, const char* service, const ::addrinfo* hints,
