@@ -36,8 +36,8 @@ class echo_service {
     const auto on_client = [this](rondo::stream_reader reader, rondo::stream_writer writer) {
       return serve(std::move(reader), std::move(writer));
     };
-    rondo::server server = co_await rondo::start_server(
-        on_client, arguments_.host, arguments_.port, {.limit = arguments_.limit});
+    rondo::server server = co_await rondo::start_server(on_client, arguments_.host, arguments_.port,
+                                                        {.limit = arguments_.limit});
     auto stop = loop.create_future();
     const auto request_stop = [stop] {
       if (!stop.done()) stop.set_result();
@@ -99,7 +99,8 @@ class echo_service {
     }
     writer.write("ERROR limit\n");
     writer.write_eof();
-    // Closing with bytes unread would reset the connection, and the client might never see the answer.
+    // Closing with bytes unread would reset the connection, and the client might never see the
+    // answer.
     try {
       co_await rondo::wait_for(discard(reader), grace);
     } catch (const rondo::timeout_error&) {

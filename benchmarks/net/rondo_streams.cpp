@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// rondo benchmarks: the echo server with streams, one coroutine per connection: read_view and write. Compiled with
-// RONDO_BENCHMARK_DRAIN it also waits for the client, as a server must that cannot trust its clients to read.
+// rondo benchmarks: the echo server with streams, one coroutine per connection: read_view and
+// write. Compiled with RONDO_BENCHMARK_DRAIN it also waits for the client, as a server must that
+// cannot trust its clients to read.
 #include "server_common.h"
 
 #include <rondo/rondo.hpp>

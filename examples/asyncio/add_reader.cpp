@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  Waits until a socket is readable, with add_reader on one end of a socket pair.
-// Python: add_reader.py
+// rondo — asyncio for C++20.  Waits until a socket is readable, with add_reader on one end of a
+// socket pair. Python: add_reader.py
 #include <rondo/rondo.hpp>
 
 #include <sys/socket.h>

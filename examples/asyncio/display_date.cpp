@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  Prints the time of day again and again until a deadline, with call_later.
-// Python: display_date.py
+// rondo — asyncio for C++20.  Prints the time of day again and again until a deadline, with
+// call_later. Python: display_date.py
 #include <rondo/rondo.hpp>
 
 #include <chrono>

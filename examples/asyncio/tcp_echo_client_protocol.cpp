@@ -23,9 +23,7 @@ class echo_client_protocol : public rondo::protocol {
     fmt::print("Data sent: '{}'\n", message_);
   }
 
-  void data_received(std::string_view data) override {
-    fmt::print("Data received: '{}'\n", data);
-  }
+  void data_received(std::string_view data) override { fmt::print("Data received: '{}'\n", data); }
 
   void connection_lost(std::exception_ptr) override {
     fmt::print("The server closed the connection\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  The command lines of the examples, with CLI11: the only file that pays for it.
+// rondo — asyncio for C++20.  The command lines of the examples, with CLI11: the only file that
+// pays for it.
 #include "args.hpp"
 
 #include <CLI/CLI.hpp>
@@ -46,7 +47,9 @@ std::string bytes_of(const std::string& digits) {
 echo_server_arguments parse_echo_server(int argc, char** argv) {
   echo_server_arguments result;
   std::string mode = "raw";
-  CLI::App app("Echoes what its clients send. Prints `READY port`; SIGTERM stops it in order, SIGUSR1 prints counters.");
+  CLI::App app(
+      "Echoes what its clients send. Prints `READY port`; SIGTERM stops it in order, SIGUSR1 "
+      "prints counters.");
   app.add_option("--host", result.host, "the address or name to listen on")->capture_default_str();
   app.add_option("--port", result.port, "the port; 0 takes a free one")->required();
   app.add_option("--mode", mode, "raw: bytes as they come; lines: whole lines")
@@ -64,8 +67,9 @@ fetch_arguments parse_fetch(int argc, char** argv) {
   fetch_arguments result;
   std::optional<double> seconds;
   std::string digits;
-  CLI::App app("Writes what a server sends to standard output, until it closes the connection.\n"
-               "Exit status: 0 end of file, 2 usage, 3 TLS error, 4 reset or refused, 5 timeout.");
+  CLI::App app(
+      "Writes what a server sends to standard output, until it closes the connection.\n"
+      "Exit status: 0 end of file, 2 usage, 3 TLS error, 4 reset or refused, 5 timeout.");
   app.add_option("--host", result.host, "the server's address or name")->required();
   app.add_option("--port", result.port, "the server's port")->required();
   app.add_option("--timeout", seconds, "seconds that the whole run may take")

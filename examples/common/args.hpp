@@ -24,7 +24,8 @@ struct fetch_arguments {
   std::string send;  // bytes, given as hexadecimal digits
 };
 
-/// Reads a command line; prints a message and ends the program where it is wrong (status 2) or asks for help.
+/// Reads a command line; prints a message and ends the program where it is wrong (status 2) or asks
+/// for help.
 echo_server_arguments parse_echo_server(int argc, char** argv);
 fetch_arguments parse_fetch(int argc, char** argv);
 

@@ -33,17 +33,17 @@ enum class operation_kind : std::uint8_t {
 
 /// One request to the kernel, owned by whoever waits for it; nothing in it may move until it ends.
 ///
-/// `complete` is called at most once, by the backend, on the loop's thread, and must only queue work.
-/// It is not called for an operation that `start` finished inline or that was abandoned.
+/// `complete` is called at most once, by the backend, on the loop's thread, and must only queue
+/// work. It is not called for an operation that `start` finished inline or that was abandoned.
 struct operation {
   operation_kind kind = operation_kind::receive;
   int fd = -1;
   int flags = 0;
-  void* buffer = nullptr;           ///< bytes, or a socket address for accept and connect
-  std::size_t size = 0;             ///< of the buffer; accept writes the address's size back
-  ::msghdr* message = nullptr;      ///< for the message kinds
-  std::int64_t offset = -1;         ///< for read and write
-  std::int64_t result = 0;          ///< >= 0, or a negated errno value
+  void* buffer = nullptr;       ///< bytes, or a socket address for accept and connect
+  std::size_t size = 0;         ///< of the buffer; accept writes the address's size back
+  ::msghdr* message = nullptr;  ///< for the message kinds
+  std::int64_t offset = -1;     ///< for read and write
+  std::int64_t result = 0;      ///< >= 0, or a negated errno value
   void (*complete)(operation&) noexcept = nullptr;
 
   // The backend's own: links among the operations that wait for one descriptor, and its slot.
@@ -87,10 +87,11 @@ class accept_sink {
 
 /// What a backend keeps for one descriptor of the library; lives inside the descriptor's owner.
 ///
-/// `backend::open` links it to the descriptor, `backend::close` unlinks it, which must happen before the
-/// descriptor is closed and before this object dies. Where it is `queued` when it is closed, the ready
-/// queue still refers to it: it must live until that node has run, which it has when a node that was
-/// queued after `close` runs. A sink may close it in any callback, but not destroy it there.
+/// `backend::open` links it to the descriptor, `backend::close` unlinks it, which must happen
+/// before the descriptor is closed and before this object dies. Where it is `queued` when it is
+/// closed, the ready queue still refers to it: it must live until that node has run, which it has
+/// when a node that was queued after `close` runs. A sink may close it in any callback, but not
+/// destroy it there.
 struct fd_state : detail::ready_node {
   /// What a receive that did not fill its buffer says about the descriptor.
   enum class stream_kind : std::uint8_t {
@@ -105,19 +106,20 @@ struct fd_state : detail::ready_node {
   ~fd_state() = default;
 
   int fd;
-  std::uint32_t generation = 0;     ///< of the registration: an event of an older one is dropped
-  std::uint8_t registered = 0;      ///< the interest that the kernel knows
-  std::uint8_t ready = 0;           ///< readiness that arrived and is not used up
-  std::uint16_t failures = 0;       ///< accepts in a row that failed
-  bool queued = false;              ///< it stands in the ready queue
-  bool receiving = false;           ///< start_receiving was called and has not been stopped
+  std::uint32_t generation = 0;  ///< of the registration: an event of an older one is dropped
+  std::uint8_t registered = 0;   ///< the interest that the kernel knows
+  std::uint8_t ready = 0;        ///< readiness that arrived and is not used up
+  std::uint16_t failures = 0;    ///< accepts in a row that failed
+  bool queued = false;           ///< it stands in the ready queue
+  bool receiving = false;        ///< start_receiving was called and has not been stopped
   bool paused = false;
   bool accepting = false;
   bool open = false;
-  stream_kind kind = stream_kind::unknown;  ///< an owner who knows saves the question; set it after `open`
+  stream_kind kind =
+      stream_kind::unknown;  ///< an owner who knows saves the question; set it after `open`
   receive_sink* receiver = nullptr;
   accept_sink* acceptor = nullptr;
-  operation* readers = nullptr;     ///< operations that wait until it is readable, oldest first
+  operation* readers = nullptr;  ///< operations that wait until it is readable, oldest first
   operation* writers = nullptr;
   void* backend_data = nullptr;
 };
@@ -128,8 +130,9 @@ enum class watch_kind : std::uint8_t { read, write };
 /// How a loop reaches the kernel. Implement it to bring a loop of one's own.
 ///
 /// One backend serves one loop, on the loop's thread; only `wake` may be called from elsewhere.
-/// Nothing here calls user code: what happened is queued with `event_loop::queue_ready`, and sinks are called
-/// when the loop runs the queued nodes. Every failure that has a caller is thrown as std::system_error.
+/// Nothing here calls user code: what happened is queued with `event_loop::queue_ready`, and sinks
+/// are called when the loop runs the queued nodes. Every failure that has a caller is thrown as
+/// std::system_error.
 class RONDO_EXPORT backend {
  public:
   enum class start_result : std::uint8_t { done_inline, pending };
@@ -151,7 +154,8 @@ class RONDO_EXPORT backend {
 
   /// Tries the operation, and parks it where it cannot be done now. A failure is a result, too.
   virtual start_result start(operation& op) = 0;
-  /// Asks a pending operation to end; it completes with -ECANCELED, or with its result if it had one.
+  /// Asks a pending operation to end; it completes with -ECANCELED, or with its result if it had
+  /// one.
   virtual void cancel(operation& op) = 0;
   /// Ends a pending operation without completing it; on return the kernel has let go of its memory.
   virtual void abandon(operation& op) noexcept = 0;
@@ -171,23 +175,26 @@ class RONDO_EXPORT backend {
   virtual void start_accepting(fd_state& state, accept_sink& sink) = 0;
   virtual void stop_accepting(fd_state& state) = 0;
 
-  /// Queues `node` whenever the descriptor is ready, in every iteration in which it is (level triggered).
-  /// A watch replaces the earlier one of that kind. The node is queued at most once at a time: `*queued` is set
-  /// by the backend when it queues it and is cleared by the node's owner when it runs.
+  /// Queues `node` whenever the descriptor is ready, in every iteration in which it is (level
+  /// triggered). A watch replaces the earlier one of that kind. The node is queued at most once at
+  /// a time: `*queued` is set by the backend when it queues it and is cleared by the node's owner
+  /// when it runs.
   /// @throws std::system_error  the descriptor cannot be watched
   /// @throws std::logic_error  a transport uses it
   virtual void watch(int fd, watch_kind kind, detail::ready_node& node, bool& queued) = 0;
-  /// Ends a watch; a descriptor that was closed meanwhile is no error. Returns whether there was one.
+  /// Ends a watch; a descriptor that was closed meanwhile is no error. Returns whether there was
+  /// one.
   virtual bool unwatch(int fd, watch_kind kind) noexcept = 0;
 
-  /// Collects what happened and queues it; waits at most until `wait` is over (nullopt: without end),
-  /// or until `wake` is called. Zero never waits.
+  /// Collects what happened and queues it; waits at most until `wait` is over (nullopt: without
+  /// end), or until `wake` is called. Zero never waits.
   virtual void poll(std::optional<interval> wait) = 0;
   /// Ends a `poll` that waits, or the next one. Callable from any thread and from a signal handler.
   virtual void wake() noexcept = 0;
   /// A descriptor that is readable when `poll` has something to do; -1 where there is none.
   [[nodiscard]] virtual int descriptor() const noexcept = 0;
-  /// Lets go of everything; the descriptor of a forked parent is closed without touching its registrations.
+  /// Lets go of everything; the descriptor of a forked parent is closed without touching its
+  /// registrations.
   virtual void shut_down(bool forked) noexcept = 0;
 };
 

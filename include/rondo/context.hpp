@@ -30,7 +30,8 @@ template <class T>
 struct typed_context_value : context_value {
   template <class... Args>
   explicit typed_context_value(Args&&... args)
-      : context_value([](context_value* self) noexcept { delete static_cast<typed_context_value*>(self); }),
+      : context_value(
+            [](context_value* self) noexcept { delete static_cast<typed_context_value*>(self); }),
         value(std::forward<Args>(args)...) {}
   T value;
 };
@@ -40,7 +41,8 @@ RONDO_EXPORT void release(context_value* value) noexcept;
 /// The running context: of the task, the callback, or the thread.
 [[nodiscard]] RONDO_EXPORT context_ref& running_context() noexcept;
 /// Null if the variable is not set.
-[[nodiscard]] RONDO_EXPORT context_value* find(const context_ref& where, std::uint64_t variable) noexcept;
+[[nodiscard]] RONDO_EXPORT context_value* find(const context_ref& where,
+                                               std::uint64_t variable) noexcept;
 /// Takes over one reference to the value; null unsets the variable.
 RONDO_EXPORT void assign(context_ref& where, std::uint64_t variable, context_value* value);
 [[noreturn]] RONDO_EXPORT void throw_unset_variable(const std::string& name);
@@ -57,7 +59,8 @@ template <class T>
 class context_token {
  public:
   context_token(context_token&& other) noexcept
-      : variable_(other.variable_), previous_(std::exchange(other.previous_, nullptr)),
+      : variable_(other.variable_),
+        previous_(std::exchange(other.previous_, nullptr)),
         used_(std::exchange(other.used_, true)) {}
   context_token& operator=(context_token&& other) noexcept {
     std::swap(variable_, other.variable_);
@@ -91,7 +94,8 @@ class RONDO_EXPORT context {
   /// A new context with the same variables; it costs one allocation, whatever their number.
   [[nodiscard]] context copy() const;
 
-  /// Calls `f(args...)` inside this context and returns its result; `context_var::set` in there changes this object.
+  /// Calls `f(args...)` inside this context and returns its result; `context_var::set` in there
+  /// changes this object.
   /// @throws std::logic_error  the context is entered already
   template <class F, class... Args>
   std::invoke_result_t<F, Args...> run(F&& f, Args&&... args) const {

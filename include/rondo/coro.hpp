@@ -45,7 +45,8 @@ concept has_native_co_await = has_member_co_await<A> && requires(A&& a) {
   return static_cast<const char*>(__builtin_frame_address(0)) > core.stack_limit;
 }
 
-/// Awaits an awaiter in place. g++ 12 copies what `await_transform` returns a reference to, so it returns this.
+/// Awaits an awaiter in place. g++ 12 copies what `await_transform` returns a reference to, so it
+/// returns this.
 template <class A>
 class awaiter_ref {
  public:
@@ -127,8 +128,9 @@ struct coro_promise_common : awaiting_promise {
 
 template <class T>
 struct coro_promise : coro_promise_common {
-  static_assert(alignof(T) <= 16,
-                "g++ 12 and clang 16 misplace coroutine results that are aligned to more than 16 bytes");
+  static_assert(
+      alignof(T) <= 16,
+      "g++ 12 and clang 16 misplace coroutine results that are aligned to more than 16 bytes");
 
   coro_promise() noexcept {}
   ~coro_promise() {
@@ -178,8 +180,8 @@ class coro_awaiter {
   explicit coro_awaiter(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
   coro_awaiter(const coro_awaiter&) = delete;
   coro_awaiter& operator=(const coro_awaiter&) = delete;
-  // A suspended chain is destroyed by its task from the innermost frame outwards, so a running child is
-  // not this frame's to destroy.
+  // A suspended chain is destroyed by its task from the innermost frame outwards, so a running
+  // child is not this frame's to destroy.
   ~coro_awaiter() {
     if (frame_ && !running_) drop_unawaited(frame_.address());
   }
@@ -210,7 +212,8 @@ class coro_awaiter {
   T await_resume() {
     const frame_owner owner{std::exchange(frame_, nullptr)};
     std::exception_ptr& error = owner.frame.promise().task->core->exception;
-    if (error) [[unlikely]] std::rethrow_exception(std::exchange(error, nullptr));
+    if (error) [[unlikely]]
+      std::rethrow_exception(std::exchange(error, nullptr));
     return owner.frame.promise().take();
   }
 
@@ -228,8 +231,8 @@ class coro_awaiter {
 
 /// A coroutine that has not begun; it runs when it is awaited, or as a task.
 ///
-/// Move-only, awaited once with `co_await f()` or `co_await std::move(c)`. Dropping it unawaited destroys it and logs a
-/// warning. Cancellation reaches it through the task that runs it.
+/// Move-only, awaited once with `co_await f()` or `co_await std::move(c)`. Dropping it unawaited
+/// destroys it and logs a warning. Cancellation reaches it through the task that runs it.
 ///
 /// @par asyncio
 /// What a call of an `async def` function returns.
@@ -254,8 +257,8 @@ class [[nodiscard]] coro {
   /// Whether there is a coroutine to await.
   [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(frame_); }
 
-  /// For coroutines of other libraries, which must run on the loop's thread: the coroutine becomes a task, and what
-  /// awaits it is resumed by the loop.
+  /// For coroutines of other libraries, which must run on the loop's thread: the coroutine becomes
+  /// a task, and what awaits it is resumed by the loop.
   [[nodiscard]] detail::foreign_task_awaiter<T> operator co_await() &&;
 
   // For the library: the frame, which the caller owns from here on.

@@ -178,7 +178,8 @@ class RONDO_EXPORT limit_overrun_error : public std::runtime_error {
   std::size_t consumed;  ///< bytes before the separator, or searched without finding it
 };
 
-/// A process of a pool ended without a result. asyncio: `concurrent.futures.process.BrokenProcessPool`, which breaks the whole pool.
+/// A process of a pool ended without a result. asyncio:
+/// `concurrent.futures.process.BrokenProcessPool`, which breaks the whole pool.
 class RONDO_EXPORT broken_process_pool : public std::runtime_error {
  public:
   explicit broken_process_pool(const std::string& what, int killed_by = 0,

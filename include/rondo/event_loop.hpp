@@ -49,23 +49,24 @@ concept names_future = std::derived_from<std::remove_cvref_t<A>, any_future> ||
 /// What a loop has done and holds; see `event_loop::metrics`.
 struct loop_metrics {
   std::uint64_t iterations = 0;
-  std::uint64_t callbacks = 0;     ///< callbacks, task steps and events run
+  std::uint64_t callbacks = 0;  ///< callbacks, task steps and events run
   std::uint64_t polls = 0;
-  std::size_t tasks = 0;           ///< not done
-  std::size_t handles = 0;         ///< scheduled and not run
-  std::size_t operations = 0;      ///< given to the backend and not completed
-  std::ptrdiff_t frames = 0;       ///< coroutine frames alive in this thread
+  std::size_t tasks = 0;       ///< not done
+  std::size_t handles = 0;     ///< scheduled and not run
+  std::size_t operations = 0;  ///< given to the backend and not completed
+  std::ptrdiff_t frames = 0;   ///< coroutine frames alive in this thread
 };
 
 /// Runs callbacks, tasks, timers and input and output in one thread.
 ///
-/// One iteration polls for input and output, adds due timers, and runs exactly what was ready then. User code is never called
-/// from inside `call_soon`, `set_result` or `cancel`: it is scheduled.
+/// One iteration polls for input and output, adds due timers, and runs exactly what was ready then.
+/// User code is never called from inside `call_soon`, `set_result` or `cancel`: it is scheduled.
 ///
 /// @par asyncio
 /// `asyncio.AbstractEventLoop`
 /// @par Thread safety
-/// One thread at a time, checked in debug mode. `call_soon_threadsafe` may be called from any thread.
+/// One thread at a time, checked in debug mode. `call_soon_threadsafe` may be called from any
+/// thread.
 class RONDO_EXPORT event_loop {
  public:
   /// A loop on a backend of one's own; see also `new_event_loop`, `selector_event_loop`.
@@ -83,8 +84,10 @@ class RONDO_EXPORT event_loop {
   /// Lets keyboard_interrupt and system_exit of callbacks and tasks through; what is queued stays.
   void run_forever();
 
-  /// Runs until the awaitable is done and returns its result, or throws its exception. A coro becomes a task.
-  /// @throws std::logic_error  the loop was stopped before; `std::invalid_argument`: a future of another loop
+  /// Runs until the awaitable is done and returns its result, or throws its exception. A coro
+  /// becomes a task.
+  /// @throws std::logic_error  the loop was stopped before; `std::invalid_argument`: a future of
+  /// another loop
   template <class T>
   T run_until_complete(coro<T> body);
   template <class T>
@@ -100,12 +103,14 @@ class RONDO_EXPORT event_loop {
         detail::await_kept<result, std::decay_t<A>>(std::forward<A>(awaitable)));
   }
 
-  /// Lets the running iteration end and the loop return then; before a run: makes it run one iteration.
+  /// Lets the running iteration end and the loop return then; before a run: makes it run one
+  /// iteration.
   void stop();
   [[nodiscard]] bool is_running() const noexcept;
   [[nodiscard]] bool is_closed() const noexcept;
 
-  /// Drops what is queued without running it, and closes what the loop holds. Pending tasks stay suspended. Idempotent.
+  /// Drops what is queued without running it, and closes what the loop holds. Pending tasks stay
+  /// suspended. Idempotent.
   /// @throws loop_running_error  the loop runs
   void close();
 
@@ -114,8 +119,8 @@ class RONDO_EXPORT event_loop {
 
   // ---- callbacks ----
 
-  /// Schedules `f(args...)` for the next iteration, in a copy of the running context or in the given one. What it throws goes to
-  /// the exception handler.
+  /// Schedules `f(args...)` for the next iteration, in a copy of the running context or in the
+  /// given one. What it throws goes to the exception handler.
   /// @throws loop_closed_error
   ///
   /// @par asyncio
@@ -123,17 +128,17 @@ class RONDO_EXPORT event_loop {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   handle call_soon(F&& f, Args&&... args) {
-    return schedule(make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                    nullptr);
+    return schedule(
+        make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...), nullptr);
   }
   template <class F, class... Args>
   handle call_soon(const context& bound, F&& f, Args&&... args) {
-    return schedule(make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                    &bound);
+    return schedule(
+        make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...), &bound);
   }
 
-  /// The same from any thread, also from one that runs no loop; wakes the loop if it sleeps. The calls of one thread stay
-  /// in order.
+  /// The same from any thread, also from one that runs no loop; wakes the loop if it sleeps. The
+  /// calls of one thread stay in order.
   /// @throws loop_closed_error  the loop is closed or closing; every thread must expect it
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
@@ -149,8 +154,8 @@ class RONDO_EXPORT event_loop {
                 &bound);
   }
 
-  /// Schedules `f(args...)` for when `delay` is over; a delay that is not positive means the next iteration's timers.
-  /// It never comes before its time by more than the clock's resolution.
+  /// Schedules `f(args...)` for when `delay` is over; a delay that is not positive means the next
+  /// iteration's timers. It never comes before its time by more than the clock's resolution.
   ///
   /// @par asyncio
   /// `loop.call_later`
@@ -158,12 +163,14 @@ class RONDO_EXPORT event_loop {
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   timer_handle call_later(interval delay, F&& f, Args&&... args) {
     return schedule_after(
-        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...), nullptr);
+        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        nullptr);
   }
   template <class F, class... Args>
   timer_handle call_later(const context& bound, interval delay, F&& f, Args&&... args) {
     return schedule_after(
-        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...), &bound);
+        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        &bound);
   }
 
   /// Schedules `f(args...)` for a time; equal times run in the order of the calls.
@@ -173,15 +180,15 @@ class RONDO_EXPORT event_loop {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   timer_handle call_at(time_point when, F&& f, Args&&... args) {
-    return schedule_at(when,
-                       make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                       nullptr);
+    return schedule_at(
+        when, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        nullptr);
   }
   template <class F, class... Args>
   timer_handle call_at(const context& bound, time_point when, F&& f, Args&&... args) {
-    return schedule_at(when,
-                       make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
-                       &bound);
+    return schedule_at(
+        when, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        &bound);
   }
 
   /// Now, on the loop's clock.
@@ -226,8 +233,9 @@ class RONDO_EXPORT event_loop {
 
   // ---- descriptors and signals ----
 
-  /// Calls `f(args...)` in every iteration in which the descriptor is readable, has failed or is hung up. Replaces an
-  /// earlier reader. The descriptor stays the caller's; remove the reader before closing it.
+  /// Calls `f(args...)` in every iteration in which the descriptor is readable, has failed or is
+  /// hung up. Replaces an earlier reader. The descriptor stays the caller's; remove the reader
+  /// before closing it.
   /// @throws std::system_error  it cannot be watched (EPERM: a regular file; EBADF)
   /// @throws std::logic_error  a transport uses it
   ///
@@ -235,8 +243,7 @@ class RONDO_EXPORT event_loop {
   /// `loop.add_reader`
   template <class D, class F, class... Args>
   void add_reader(const D& fd, F&& f, Args&&... args) {
-    watch(descriptor_of(fd), false,
-          make_repeated(std::forward<F>(f), std::forward<Args>(args)...));
+    watch(descriptor_of(fd), false, make_repeated(std::forward<F>(f), std::forward<Args>(args)...));
   }
   /// Ends it; a call of it that is queued does not run. Returns whether there was a reader.
   template <class D>
@@ -246,16 +253,16 @@ class RONDO_EXPORT event_loop {
   /// The same for when it can be written to.
   template <class D, class F, class... Args>
   void add_writer(const D& fd, F&& f, Args&&... args) {
-    watch(descriptor_of(fd), true,
-          make_repeated(std::forward<F>(f), std::forward<Args>(args)...));
+    watch(descriptor_of(fd), true, make_repeated(std::forward<F>(f), std::forward<Args>(args)...));
   }
   template <class D>
   bool remove_writer(const D& fd) {
     return unwatch(descriptor_of(fd), true);
   }
 
-  /// Calls `f(args...)` in the loop when the process gets the signal; several arrivals may become one call. One loop per
-  /// signal; replaces this loop's earlier handler. The signal's disposition is restored by removing it and by `close`.
+  /// Calls `f(args...)` in the loop when the process gets the signal; several arrivals may become
+  /// one call. One loop per signal; replaces this loop's earlier handler. The signal's disposition
+  /// is restored by removing it and by `close`.
   /// @throws std::invalid_argument  no such signal, or one that cannot be handled
   /// @throws std::logic_error  another loop handles it
   ///
@@ -270,8 +277,9 @@ class RONDO_EXPORT event_loop {
 
   // ---- connections: include <rondo/connections.hpp> to call these ----
 
-  /// Connects to a host, with the protocol that the factory makes: it returns a shared_ptr, a unique_ptr, or a pointer to a protocol that
-  /// lives until connection_lost. connection_made has been called when this returns.
+  /// Connects to a host, with the protocol that the factory makes: it returns a shared_ptr, a
+  /// unique_ptr, or a pointer to a protocol that lives until connection_lost. connection_made has
+  /// been called when this returns.
   /// @param host  a name or an address; empty or nullopt: this machine
   /// @param port  a number or the name of a service
   /// @throws std::invalid_argument  bad options, host or port
@@ -318,7 +326,8 @@ class RONDO_EXPORT event_loop {
   // ---- names ----
 
   /// The addresses of a host; never blocks the loop, and a cancelled await ends at once.
-  /// @param host  a name or an address; empty or nullopt: this machine, or all interfaces with AI_PASSIVE
+  /// @param host  a name or an address; empty or nullopt: this machine, or all interfaces with
+  /// AI_PASSIVE
   /// @param port  a number or the name of a service
   /// @throws std::invalid_argument  the host is longer than 253 bytes, has a NUL or is not ASCII
   /// @throws resolve_error  there is no such name
@@ -366,7 +375,8 @@ class RONDO_EXPORT event_loop {
   [[nodiscard]] std::string_view backend_name() const noexcept;
   /// A descriptor that is readable when `run_once` has something to do; -1 where there is none.
   [[nodiscard]] int backend_fd() const;
-  /// How long a host may wait before it calls `run_once` again; nullopt: until `backend_fd` is readable.
+  /// How long a host may wait before it calls `run_once` again; nullopt: until `backend_fd` is
+  /// readable.
   [[nodiscard]] std::optional<interval> backend_timeout() const;
   [[nodiscard]] loop_metrics metrics() const noexcept;
 
@@ -459,7 +469,8 @@ class RONDO_EXPORT selector_event_loop : public event_loop {
 RONDO_EXPORT void set_event_loop(event_loop* loop);
 
 /// Makes a loop: on epoll, or as RONDO_LOOP says.
-/// @throws std::invalid_argument  RONDO_LOOP names something unknown or unavailable; the text lists the others
+/// @throws std::invalid_argument  RONDO_LOOP names something unknown or unavailable; the text lists
+/// the others
 ///
 /// @par asyncio
 /// `asyncio.new_event_loop`
@@ -469,7 +480,8 @@ RONDO_EXPORT void set_event_loop(event_loop* loop);
 
 namespace detail {
 
-/// The result of a future that is done: moved if nobody else can look at it, or if it cannot be copied.
+/// The result of a future that is done: moved if nobody else can look at it, or if it cannot be
+/// copied.
 template <class T>
 T take_result(const future<T>& done) {
   done.result();

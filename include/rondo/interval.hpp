@@ -60,8 +60,9 @@ class interval {
   static constexpr std::int64_t convert(std::chrono::duration<Rep, Period> duration) {
     using limits = std::numeric_limits<std::int64_t>;
     if constexpr (std::is_floating_point_v<Rep>) {
-      const auto count = static_cast<long double>(duration.count()) * static_cast<long double>(Period::num) *
-                         1'000'000'000.0L / static_cast<long double>(Period::den);
+      const auto count = static_cast<long double>(duration.count()) *
+                         static_cast<long double>(Period::num) * 1'000'000'000.0L /
+                         static_cast<long double>(Period::den);
       if (count != count) detail::throw_not_a_number();
       if (count >= static_cast<long double>(limits::max())) return limits::max();
       if (count <= static_cast<long double>(limits::min())) return limits::min();

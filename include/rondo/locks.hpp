@@ -580,7 +580,7 @@ class RONDO_EXPORT capacity_limiter {
 
 /// A token of a capacity_limiter, given back at the end of the scope: what `co_await
 /// limiter.scoped()` yields.
-class [[nodiscard]] RONDO_EXPORT borrowed_token {
+class RONDO_EXPORT borrowed_token {
  public:
   borrowed_token(capacity_limiter& from, const void* borrower) noexcept
       : from_(&from), borrower_(borrower) {}

@@ -17,8 +17,8 @@ using log_handler = void (*)(log_level level, std::string_view text, void* user)
 
 /// Sends every report of the process to `handler`; null restores the default, standard error.
 ///
-/// The handler may be called from any thread; what it throws is swallowed. The default prints warnings and
-/// errors, and with RONDO_DEBUG=1 everything.
+/// The handler may be called from any thread; what it throws is swallowed. The default prints
+/// warnings and errors, and with RONDO_DEBUG=1 everything.
 ///
 /// @par asyncio
 /// The logger `asyncio`.

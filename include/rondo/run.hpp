@@ -19,14 +19,16 @@ inline namespace v0 {
 /// How `run` and `runner` set their loop up.
 struct run_options {
   std::optional<bool> debug = {};  ///< unset: as RONDO_DEBUG says
-  std::unique_ptr<event_loop> (*loop_factory)() = nullptr;  ///< null: new_event_loop; wins over RONDO_LOOP
+  std::unique_ptr<event_loop> (*loop_factory)() =
+      nullptr;  ///< null: new_event_loop; wins over RONDO_LOOP
 };
 static_assert(std::is_trivially_copyable_v<run_options>);
 
 /// Keeps one loop and one context for several main coroutines, then cleans up.
 ///
-/// The first Ctrl-C during `run` in the main thread cancels the coroutine; if that ends it, `run` throws keyboard_interrupt. The second one
-/// leaves the loop at once. A program with its own SIGINT handler keeps it.
+/// The first Ctrl-C during `run` in the main thread cancels the coroutine; if that ends it, `run`
+/// throws keyboard_interrupt. The second one leaves the loop at once. A program with its own SIGINT
+/// handler keeps it.
 ///
 /// @par asyncio
 /// `asyncio.Runner`
@@ -48,8 +50,8 @@ class RONDO_EXPORT runner {
   template <class T>
   T run(coro<T> body, const context* bound = nullptr) {
     begin();
-    const task<T> main =
-        get_loop().create_task(std::move(body), task_options{{}, bound != nullptr ? bound : &*context_, {}});
+    const task<T> main = get_loop().create_task(
+        std::move(body), task_options{{}, bound != nullptr ? bound : &*context_, {}});
     drive(*main.core());
     return detail::take_result<T>(main);
   }
@@ -71,8 +73,8 @@ class RONDO_EXPORT runner {
   bool closed_ = false;
 };
 
-/// Runs a program's main coroutine on a loop of its own: afterwards the tasks that are left are cancelled and awaited, and the loop
-/// is closed.
+/// Runs a program's main coroutine on a loop of its own: afterwards the tasks that are left are
+/// cancelled and awaited, and the loop is closed.
 ///
 /// @throws loop_running_error  a loop runs in this thread
 /// @throws keyboard_interrupt  the user interrupted the program

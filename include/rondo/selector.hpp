@@ -22,8 +22,8 @@ inline namespace v0 {
 /// One loop only.
 class RONDO_EXPORT selector {
  public:
-  // Interest and readiness. `failed` (EPOLLERR) and `hang_up` are reported whether asked for or not;
-  // `edge` asks for one report per change where `edge_triggered()`.
+  // Interest and readiness. `failed` (EPOLLERR) and `hang_up` are reported whether asked for or
+  // not; `edge` asks for one report per change where `edge_triggered()`.
   static constexpr std::uint8_t readable = 1U << 0;
   static constexpr std::uint8_t writable = 1U << 1;
   static constexpr std::uint8_t failed = 1U << 2;

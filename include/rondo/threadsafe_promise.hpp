@@ -21,19 +21,20 @@ namespace rondo {
 inline namespace v0 {
 namespace detail {
 
-/// What the copies of a promise share, and the loop with them. It stands in the loop's thread-safe queue when it is fulfilled, and
-/// again when the last copy is gone: the future's reference count belongs to the loop's thread.
+/// What the copies of a promise share, and the loop with them. It stands in the loop's thread-safe
+/// queue when it is fulfilled, and again when the last copy is gone: the future's reference count
+/// belongs to the loop's thread.
 struct promise_block : ready_node, loop_resource {
   explicit promise_block(run_function run_as) noexcept : ready_node(run_as) {}
   RONDO_EXPORT void on_loop_close() noexcept override;
 
   // How many copies there are, and who else holds on to it.
-  static constexpr std::uint32_t of_loop = 1U << 31U;    // until it is closed
+  static constexpr std::uint32_t of_loop = 1U << 31U;  // until it is closed
   static constexpr std::uint32_t in_queue = 1U << 30U;
 
   std::atomic<std::uint32_t> holders = 1;
   std::atomic<bool> taken = false;
-  bool delivered = false;        // the loop's thread, as the next one
+  bool delivered = false;  // the loop's thread, as the next one
   core_ref<future_core> target;
   std::exception_ptr error;
   void (*destroy)(promise_block&) noexcept = nullptr;
@@ -53,7 +54,8 @@ inline void retain(promise_block& block) noexcept {
 RONDO_EXPORT void open_inbox(promise_block& block, event_loop& loop);
 /// Hands a fulfilled promise over. @throws loop_closed_error
 RONDO_EXPORT void post_promise(promise_block& block);
-/// Claims the right to fulfil it. @throws invalid_state_error  somebody did; std::logic_error  an empty handle
+/// Claims the right to fulfil it. @throws invalid_state_error  somebody did; std::logic_error  an
+/// empty handle
 RONDO_EXPORT void claim(promise_block* block);
 
 template <class T>
@@ -86,20 +88,22 @@ struct typed_promise_block final : promise_block {
 
 }  // namespace detail
 
-/// Fulfils a future of a loop from any thread. Copies name the same one; if the last copy goes unfulfilled the future stays
-/// pending. Empty by default.
+/// Fulfils a future of a loop from any thread. Copies name the same one; if the last copy goes
+/// unfulfilled the future stays pending. Empty by default.
 ///
 /// A result for a future that was cancelled meanwhile is dropped.
 ///
 /// @par Thread safety
-/// `set_result`, `set_exception`, copying and destroying: any thread. `get_future`: the loop's thread.
+/// `set_result`, `set_exception`, copying and destroying: any thread. `get_future`: the loop's
+/// thread.
 template <class T>
 class threadsafe_promise {
  public:
   threadsafe_promise() noexcept = default;
   /// @throws loop_closed_error
   explicit threadsafe_promise(event_loop& loop)
-      : block_(detail::block_ref<detail::promise_block>::adopt(new detail::typed_promise_block<T>)) {
+      : block_(
+            detail::block_ref<detail::promise_block>::adopt(new detail::typed_promise_block<T>)) {
     block_->target = future<T>(loop).core();
     detail::open_inbox(*block_, loop);
   }

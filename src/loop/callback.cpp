@@ -34,8 +34,8 @@ struct run_once_guard {
   }
 };
 
-// Somebody cancelled the handle of a reader or writer that a report gave him: without a watch less, the descriptor would be
-// reported in every iteration.
+// Somebody cancelled the handle of a reader or writer that a report gave him: without a watch less,
+// the descriptor would be reported in every iteration.
 void end_watch_of(const handle_block& block, event_loop& loop) {
   for (const auto& [fd, callbacks] : loop.internals().watched) {
     if (callbacks.reader.get() == &block) {
@@ -170,8 +170,7 @@ context handle::get_context() const {
 
 time_point timer_handle::when() const noexcept {
   if (!block_) return time_point();
-  return time_point(
-      clock::duration(static_cast<const detail::timer_block*>(block_.get())->when));
+  return time_point(clock::duration(static_cast<const detail::timer_block*>(block_.get())->when));
 }
 
 threadsafe_handle::threadsafe_handle(detail::threadsafe_block* block) noexcept : block_(block) {

@@ -23,7 +23,8 @@ struct context_entry {
   context_value* value;
 };
 
-// Sorted by variable. Programs have a handful of variables, so a copy of the whole map per `set` is cheaper than a tree.
+// Sorted by variable. Programs have a handful of variables, so a copy of the whole map per `set` is
+// cheaper than a tree.
 struct context_map {
   std::atomic<std::uint32_t> references = 1;
   std::vector<context_entry> entries;
@@ -77,7 +78,8 @@ context_ref context_ref::of_object(context_object* object) noexcept {
   return result;
 }
 context_object* context_ref::object() const noexcept {
-  return (bits_ & 1U) != 0 ? reinterpret_cast<context_object*>(bits_ & ~std::uintptr_t{1}) : nullptr;
+  return (bits_ & 1U) != 0 ? reinterpret_cast<context_object*>(bits_ & ~std::uintptr_t{1})
+                           : nullptr;
 }
 context_map* context_ref::map() const noexcept {
   if (context_object* const mine = object(); mine != nullptr) return mine->map;
@@ -87,7 +89,8 @@ void context_ref::set_map(context_map* map) noexcept {
   if (context_object* const mine = object(); mine != nullptr) {
     release_map(std::exchange(mine->map, map));
   } else {
-    release_map(reinterpret_cast<context_map*>(std::exchange(bits_, reinterpret_cast<std::uintptr_t>(map))));
+    release_map(reinterpret_cast<context_map*>(
+        std::exchange(bits_, reinterpret_cast<std::uintptr_t>(map))));
   }
 }
 void context_ref::retain() const noexcept {

@@ -49,7 +49,8 @@ std::int64_t nanoseconds(time_point when) noexcept { return when.time_since_epoc
       "the event loop was made before fork(): the child must close it and make its own");
 }
 
-// The first node of a child that goes on with its parent's loop: what is queued belongs to the parent.
+// The first node of a child that goes on with its parent's loop: what is queued belongs to the
+// parent.
 void run_fork_barrier(detail::ready_node&, event_loop* loop) {
   if (loop != nullptr) throw_forked();
 }
@@ -151,10 +152,12 @@ std::size_t event_loop::run_once(interval max_wait) {
 
 void event_loop::run_until_done(detail::future_core& awaited) {
   if (awaited.core != core_) {
-    throw std::invalid_argument("The future belongs to a different loop than the one that is to run it");
+    throw std::invalid_argument(
+        "The future belongs to a different loop than the one that is to run it");
   }
   const any_future future{detail::core_ref<detail::future_core>(&awaited)};
-  // Where an exception leaves the loop the callback may be queued already: it must not end a later run.
+  // Where an exception leaves the loop the callback may be queued already: it must not end a later
+  // run.
   const std::uint64_t mine = ++internals_->run_number;
   const callback_id id = future.add_done_callback([this, mine] {
     if (internals_->run_number == mine) stop();
@@ -204,9 +207,9 @@ std::optional<interval> event_loop::poll_wait(std::optional<interval> max_wait) 
   return wait;
 }
 
-// A poll costs as much as many task switches. While there is work it is left out for a few iterations, unless those
-// turn out to be slow, or somebody could tell: readers and writers of the user are called in every iteration, and a
-// timer that is due when it is made runs in the next one.
+// A poll costs as much as many task switches. While there is work it is left out for a few
+// iterations, unless those turn out to be slow, or somebody could tell: readers and writers of the
+// user are called in every iteration, and a timer that is due when it is made runs in the next one.
 bool event_loop::skip_poll() noexcept {
   detail::loop_internals& in = *internals_;
   if (core_->ready.empty() || in.stopping || in.poll_next || !in.watched.empty()) return false;
@@ -215,7 +218,8 @@ bool event_loop::skip_poll() noexcept {
     --in.polls_to_keep;
     return false;
   }
-  // Looked at after 1, 2, 4, 8 ... nodes, so that a few slow ones are noticed as soon as many fast ones.
+  // Looked at after 1, 2, 4, 8 ... nodes, so that a few slow ones are noticed as soon as many fast
+  // ones.
   if (in.nodes_since_poll >= in.next_look) {
     const std::uint64_t now = ticks();
     if (in.skipping_since == 0) {
@@ -229,12 +233,13 @@ bool event_loop::skip_poll() noexcept {
   return true;
 }
 
-// Appends what other threads left, what happened on descriptors, and the timers that are due; those that were armed
-// after `newest` go to `later`.
+// Appends what other threads left, what happened on descriptors, and the timers that are due; those
+// that were armed after `newest` go to `later`.
 void event_loop::look(std::optional<interval> max_wait, std::uint64_t newest,
                       detail::ready_queue* later) {
   detail::loop_internals& in = *internals_;
-  if (in.fork_generation != os::fork_generation()) [[unlikely]] throw_forked();
+  if (in.fork_generation != os::fork_generation()) [[unlikely]]
+    throw_forked();
   std::optional<interval> wait = poll_wait(max_wait);
   const bool sleeps = !wait || wait->count() > 0;
   if (sleeps && !in.from_threads->prepare_sleep()) wait = interval();
@@ -265,7 +270,8 @@ std::size_t event_loop::iterate(std::optional<interval> max_wait, bool may_skip_
   const std::uint64_t newest = core_->timers.next_sequence();
   std::size_t count = run_batch(core_->ready.back());
   if (in.stopping) {
-    // The last iteration, which in asyncio would have looked: what it finds runs before what the batch added.
+    // The last iteration, which in asyncio would have looked: what it finds runs before what the
+    // batch added.
     detail::ready_queue added;
     added.append(core_->ready);
     look(std::nullopt, newest, &added);
@@ -319,9 +325,8 @@ void event_loop::run_timed(detail::ready_node& node) {
     ~timer() {
       const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(loop.time() - began);
       if (interval(took) < loop.slow_callback_duration) return;
-      detail::log(log_level::warning,
-                  fmt::format("Executing {} took {:.3f} seconds", name,
-                              std::chrono::duration<double>(took).count()));
+      detail::log(log_level::warning, fmt::format("Executing {} took {:.3f} seconds", name,
+                                                  std::chrono::duration<double>(took).count()));
     }
   } const timed{*this, name, time()};
   node.run(node, this);
@@ -386,8 +391,10 @@ void event_loop::close() {
 
 void event_loop::check_usable() const {
   if (core_->closed) throw loop_closed_error();
-  if (internals_->fork_generation != os::fork_generation()) [[unlikely]] throw_forked();
-  if (core_->debug) [[unlikely]] check_thread();
+  if (internals_->fork_generation != os::fork_generation()) [[unlikely]]
+    throw_forked();
+  if (core_->debug) [[unlikely]]
+    check_thread();
 }
 
 void event_loop::check_thread() const {
@@ -408,7 +415,8 @@ handle event_loop::schedule(detail::block_ref<detail::handle_block> block, const
   return handle(queued);
 }
 
-timer_handle event_loop::schedule_after(interval delay, detail::block_ref<detail::timer_block> block,
+timer_handle event_loop::schedule_after(interval delay,
+                                        detail::block_ref<detail::timer_block> block,
                                         const context* bound) {
   if (delay.count() <= 0) internals_->poll_next = true;
   return arm(detail::add_saturated(time(), delay), std::move(block), bound);

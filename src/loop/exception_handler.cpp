@@ -36,7 +36,8 @@ std::string describe(const std::exception_ptr& error) {
 
 // The context in which a custom handler runs: that of what it is told about.
 detail::context_ref* context_of(const exception_context& report) {
-  const any_future& owner = report.task ? static_cast<const any_future&>(report.task) : report.future;
+  const any_future& owner =
+      report.task ? static_cast<const any_future&>(report.task) : report.future;
   if (owner && owner.core()->is_task) {
     return &static_cast<detail::task_core&>(*owner.core()).bound_context;
   }

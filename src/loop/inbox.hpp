@@ -21,8 +21,8 @@ struct thread_primitives {
   static void pause() noexcept { std::this_thread::yield(); }
 };
 
-/// A stack that many threads push to and one loop empties. Its head also says whether the loop sleeps, so that a push knows from the
-/// same exchange whether it has to wake it.
+/// A stack that many threads push to and one loop empties. Its head also says whether the loop
+/// sleeps, so that a push knows from the same exchange whether it has to wake it.
 template <class Sleeper, class Primitives = thread_primitives>
 class basic_inbox {
  public:
@@ -43,8 +43,8 @@ class basic_inbox {
   void drain(ready_queue& to) noexcept;
   /// Announces that the loop will sleep; false if there is work, so that it must not.
   [[nodiscard]] bool prepare_sleep() noexcept;
-  /// Refuses everything from now on, waits for those who are just waking the loop, and drops what is queued.
-  /// `alone`: in a forked child, which has none of the other threads.
+  /// Refuses everything from now on, waits for those who are just waking the loop, and drops what
+  /// is queued. `alone`: in a forked child, which has none of the other threads.
   void close(bool alone = false) noexcept;
 
  private:
@@ -78,8 +78,8 @@ bool basic_inbox<Sleeper, Primitives>::push(ready_node& node) noexcept {
   std::uintptr_t head = head_.load(std::memory_order_relaxed);
   for (;;) {
     if (head == closed_mark) return false;
-    // Announced before the exchange that makes it this thread's duty to wake the loop: close() waits for it, so that
-    // the wake-up never reaches a descriptor that was closed.
+    // Announced before the exchange that makes it this thread's duty to wake the loop: close()
+    // waits for it, so that the wake-up never reaches a descriptor that was closed.
     const bool wakes = head == asleep_mark;
     if (wakes) wakers_.fetch_add(1, std::memory_order_seq_cst);
     node.next = head > closed_mark ? node_of(head) : nullptr;

@@ -38,8 +38,8 @@ void write_to_stderr(log_level level, std::string_view text) {
   line += ": ";
   line += text;
   line += '\n';
-  // A failure to write is nobody's business: the loop goes on (disk full, stderr closed). Where nobody reads the pipe the
-  // signal for it would end a program that has not asked for reports.
+  // A failure to write is nobody's business: the loop goes on (disk full, stderr closed). Where
+  // nobody reads the pipe the signal for it would end a program that has not asked for reports.
   ::sigset_t pipe_signal;
   ::sigset_t before;
   ::sigset_t waiting;

@@ -40,11 +40,11 @@ struct loop_internals {
   bool stopping = false;
 
   // Skipping polls while there is work, see event_loop::skip_poll.
-  bool poll_next = true;              // the next iteration must not
+  bool poll_next = true;  // the next iteration must not
   std::uint32_t nodes_since_poll = 0;
-  std::uint32_t next_look = 0;        // at the time, counted in nodes
+  std::uint32_t next_look = 0;  // at the time, counted in nodes
   std::uint32_t polls_to_keep = 0;
-  std::uint64_t skipping_since = 0;   // in ticks
+  std::uint64_t skipping_since = 0;  // in ticks
 
   // What a forked child of a running loop finds first, see running.cpp.
   barrier_node fork_barrier;
@@ -53,7 +53,8 @@ struct loop_internals {
 /// Whether some loop runs in this thread, and in this process.
 [[nodiscard]] bool runs_in_this_thread() noexcept;
 
-/// How often a handled signal has arrived in this process; arrivals that become one callback are counted each.
+/// How often a handled signal has arrived in this process; arrivals that become one callback are
+/// counted each.
 [[nodiscard]] std::uint32_t signal_arrivals(int signal_number) noexcept;
 
 /// Sees to it that a child that is forked while a loop runs goes no further with it.

@@ -45,8 +45,8 @@ struct thread_cache {
   bool exiting = false;
 };
 
-// Trivially destructible and constant-initialised, so that reaching it needs no guard; the cache of a thread that
-// ends is emptied by `cleanup`.
+// Trivially destructible and constant-initialised, so that reaching it needs no guard; the cache of
+// a thread that ends is emptied by `cleanup`.
 constinit thread_local thread_cache cache;
 
 struct cleanup {
@@ -92,7 +92,8 @@ void give(thread_cache& mine, void* memory, std::size_t size) noexcept {
   if (index < mine.classes.size()) [[likely]] {
     size_class& each = mine.classes[index];
     if (each.count * (index + 1) * granularity < bytes_per_class && !mine.exiting) [[likely]] {
-      if (!mine.cleans_up) [[unlikely]] register_cleanup(mine);
+      if (!mine.cleans_up) [[unlikely]]
+        register_cleanup(mine);
       each.first = ::new (memory) free_block_link{each.first};
       ++each.count;
       return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  run and runner: interrupting the main coroutine, cleaning up behind it.
+// rondo — asyncio for C++20.  run and runner: interrupting the main coroutine, cleaning up behind
+// it.
 #include <rondo/run.hpp>
 
 #include <rondo/detail/done_awaiter.hpp>
@@ -72,7 +73,8 @@ class interrupt_scope {
  private:
   void interrupted() {
     // Several arrivals may have become one call, but the second one must not wait for a third.
-    count_ += detail::signal_arrivals(SIGINT) - std::exchange(arrivals_, detail::signal_arrivals(SIGINT));
+    count_ +=
+        detail::signal_arrivals(SIGINT) - std::exchange(arrivals_, detail::signal_arrivals(SIGINT));
     if (count_ > 1 || main_.done()) throw keyboard_interrupt();
     main_.cancel();
   }

@@ -29,8 +29,8 @@ namespace {
 
 void deliver(detail::ready_node& node, event_loop* loop);
 
-/// One handled signal of one loop. It stands in the loop's inbox while an arrival is undelivered, and is
-/// freed by the loop's thread only when it does not.
+/// One handled signal of one loop. It stands in the loop's inbox while an arrival is undelivered,
+/// and is freed by the loop's thread only when it does not.
 struct registration : detail::ready_node {
   registration(int number, detail::inbox& where) noexcept
       : ready_node(&deliver), signal_number(number), to(&where) {}
@@ -63,7 +63,8 @@ constinit lock_storage table_lock;
 extern "C" void rondo_on_signal(int number) {
   const int saved = errno;
   slot& mine = slots[static_cast<std::size_t>(number)];
-  // Counted, so that a removal in another thread can wait until nobody is in here with the registration.
+  // Counted, so that a removal in another thread can wait until nobody is in here with the
+  // registration.
   mine.handlers_inside.fetch_add(1, std::memory_order_seq_cst);
   if (registration* const found = mine.current.load(std::memory_order_seq_cst); found != nullptr) {
     mine.arrivals.fetch_add(1, std::memory_order_relaxed);

@@ -10,7 +10,8 @@ namespace detail {
 
 void link_task(task_core& task) noexcept;
 void unlink_task(task_core& task) noexcept;
-/// Destroys the frames of a task that will never run again, and reports it; drops the loop's reference.
+/// Destroys the frames of a task that will never run again, and reports it; drops the loop's
+/// reference.
 void destroy_pending_task(task_core& task) noexcept;
 
 }  // namespace detail

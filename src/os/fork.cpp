@@ -13,9 +13,9 @@ constinit std::atomic<std::uint64_t> detail::forks = 0;
 namespace {
 
 bool count_forks() noexcept {
-  static const bool once =
-      pthread_atfork(nullptr, nullptr,
-                     [] { detail::forks.fetch_add(1, std::memory_order_relaxed); }) == 0;
+  static const bool once = pthread_atfork(nullptr, nullptr, [] {
+                             detail::forks.fetch_add(1, std::memory_order_relaxed);
+                           }) == 0;
   return once;
 }
 [[maybe_unused]] const bool counts_forks = count_forks();

@@ -15,8 +15,8 @@ namespace detail {
 extern constinit std::atomic<std::uint64_t> forks;
 }  // namespace detail
 
-/// How many forks lie between the process that loaded the library and this one: what was made under another number
-/// belongs to an ancestor.
+/// How many forks lie between the process that loaded the library and this one: what was made under
+/// another number belongs to an ancestor.
 [[nodiscard]] inline std::uint64_t fork_generation() noexcept {
   return detail::forks.load(std::memory_order_relaxed);
 }

@@ -27,7 +27,8 @@ struct free_write_block {
 
 struct storage_list {
   storage* first = nullptr;
-  std::uint32_t room = 0;  // how many more are kept; none before a destructor at thread exit is set up
+  std::uint32_t room =
+      0;  // how many more are kept; none before a destructor at thread exit is set up
 };
 
 struct thread_memory {

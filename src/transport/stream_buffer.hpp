@@ -79,10 +79,10 @@ struct stream_buffer final : stream_buffer_head {
   storage* storage_ = nullptr;  // the size of its bytes is the room there is
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
-  storage* retired_ = nullptr;  // lent, and no longer the storage
-  std::uint8_t size_class_ = 0;           // of the next storage
-  bool lent_ = false;                     // a view of what stands before begin_ is in use
-  bool paused_ = false;                   // the transport
+  storage* retired_ = nullptr;   // lent, and no longer the storage
+  std::uint8_t size_class_ = 0;  // of the next storage
+  bool lent_ = false;            // a view of what stands before begin_ is in use
+  bool paused_ = false;          // the transport
 };
 
 inline stream_buffer& buffer_of(const stream_buffer_ref& ref) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo tests: which loop runs, which is current, who makes them (rules 24, 263; API: RONDO_LOOP, policies).
+// rondo tests: which loop runs, which is current, who makes them (rules 24, 263; API: RONDO_LOOP,
+// policies).
 #include "support/catch.hpp"
 #include "support/oracle.hpp"
 
@@ -41,10 +42,12 @@ TEST_CASE("the running loop is this thread's, inside callbacks, tasks and timers
   rondo::set_event_loop(other.get());  // the running one goes first
   loop->call_soon(look);
   loop->call_later(std::chrono::seconds(-1), look);
-  loop->create_task([](std::function<void()> f) -> rondo::coro<> {
-    f();
-    co_return;
-  }, std::function<void()>(look));
+  loop->create_task(
+      [](std::function<void()> f) -> rondo::coro<> {
+        f();
+        co_return;
+      },
+      std::function<void()>(look));
   loop->stop();
   loop->run_forever();
   CHECK(right == 3);

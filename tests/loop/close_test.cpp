@@ -21,8 +21,8 @@
 #include <vector>
 
 using namespace std::chrono_literals;
-using rondo_test::log_capture;
 using rondo_test::check_idle;
+using rondo_test::log_capture;
 using rondo_test::oracle;
 
 namespace {
@@ -155,7 +155,8 @@ TEST_CASE("every public method of a closed loop", "[rule-021][fault-E4]") {
       {"run_forever", [&] { closed.run_forever(); }},
       {"run_until_complete coro", [&] { closed.run_until_complete(answer()); }},
       {"run_until_complete future", [&] { closed.run_until_complete(future); }},
-      {"run_until_complete any_future", [&] { closed.run_until_complete(rondo::any_future(future)); }},
+      {"run_until_complete any_future",
+       [&] { closed.run_until_complete(rondo::any_future(future)); }},
       {"run_once", [&] { closed.run_once(); }},
       {"call_soon", [&] { closed.call_soon([] {}); }},
       {"call_soon context", [&] { closed.call_soon(context, [] {}); }},
@@ -168,7 +169,8 @@ TEST_CASE("every public method of a closed loop", "[rule-021][fault-E4]") {
       {"call_at context", [&] { closed.call_at(context, rondo::clock::now(), [] {}); }},
       {"create_future", [&] { static_cast<void>(closed.create_future<int>()); }},
       {"future", [&] { const rondo::future<int> made(closed); }},
-      {"create_threadsafe_promise", [&] { static_cast<void>(closed.create_threadsafe_promise<int>()); }},
+      {"create_threadsafe_promise",
+       [&] { static_cast<void>(closed.create_threadsafe_promise<int>()); }},
       {"create_task", [&] { closed.create_task(answer()); }},
       {"create_task options", [&] { closed.create_task(answer(), {.name = "x"}); }},
       {"create_task function", [&] { closed.create_task(answer); }},
@@ -277,7 +279,8 @@ rondo::coro<> level(events& log, int depth, rondo::future<> on) {
 
 }  // namespace
 
-TEST_CASE("pending tasks are destroyed with the loop, the innermost frame first", "[fault-E1][rule-048]") {
+TEST_CASE("pending tasks are destroyed with the loop, the innermost frame first",
+          "[fault-E1][rule-048]") {
   const oracle unchanged;
   const log_capture reports;
   events seen;
@@ -316,14 +319,19 @@ TEST_CASE("a loop with everything pending is closed and destroyed", "[fault-E1]"
       const witness w(alive);
       rondo::task<> waits_for_task;
       loop->create_task([](witness) -> rondo::coro<> { co_await rondo::sleep(1h); }, w);
-      const auto inner = loop->create_task([](witness) -> rondo::coro<> { co_await rondo::sleep(2h); }, w);
+      const auto inner =
+          loop->create_task([](witness) -> rondo::coro<> { co_await rondo::sleep(2h); }, w);
       loop->create_task([](witness, rondo::task<> t) -> rondo::coro<> { co_await t; }, w, inner);
-      loop->create_task([](witness) -> rondo::coro<> {
-        co_await rondo::with_timeout(1h, [](rondo::timeout&) { return rondo::sleep(2h); });
-      }, w);
-      loop->create_task([](witness) -> rondo::coro<> {
-        for (;;) co_await rondo::yield_now();
-      }, w);
+      loop->create_task(
+          [](witness) -> rondo::coro<> {
+            co_await rondo::with_timeout(1h, [](rondo::timeout&) { return rondo::sleep(2h); });
+          },
+          w);
+      loop->create_task(
+          [](witness) -> rondo::coro<> {
+            for (;;) co_await rondo::yield_now();
+          },
+          w);
       const auto promise = loop->create_threadsafe_promise<witness>();
       loop->create_task([](witness, rondo::future<witness> f) -> rondo::coro<> { co_await f; }, w,
                         promise.get_future());
@@ -344,19 +352,21 @@ TEST_CASE("a loop with everything pending is closed and destroyed", "[fault-E1]"
   ::close(ends[1]);
 }
 
-TEST_CASE("a pending task whose destruction raises a report uses the loop's handler", "[fault-E1]") {
+TEST_CASE("a pending task whose destruction raises a report uses the loop's handler",
+          "[fault-E1]") {
   const oracle unchanged;
   const log_capture quiet;
   events seen;
   {
     const auto loop = rondo::new_event_loop();
-    loop->set_exception_handler([&](rondo::event_loop& where, const rondo::exception_context& report) {
-      seen.push_back(report.message);
-      CHECK(&where == loop.get());
-      CHECK(report.task.name() == "left");
-      CHECK(where.is_closed());
-      throw std::runtime_error("from the handler");  // swallowed
-    });
+    loop->set_exception_handler(
+        [&](rondo::event_loop& where, const rondo::exception_context& report) {
+          seen.push_back(report.message);
+          CHECK(&where == loop.get());
+          CHECK(report.task.name() == "left");
+          CHECK(where.is_closed());
+          throw std::runtime_error("from the handler");  // swallowed
+        });
     loop->create_task(level(seen, 0, loop->create_future<>()), {.name = "left"});
     loop->run_once();
   }

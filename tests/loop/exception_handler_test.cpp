@@ -19,8 +19,8 @@
 #include <vector>
 
 using namespace std::chrono_literals;
-using rondo_test::log_capture;
 using rondo_test::check_idle;
+using rondo_test::log_capture;
 using rondo_test::oracle;
 
 namespace {
@@ -41,18 +41,20 @@ std::string text_of(const std::exception_ptr& error) {
 
 }  // namespace
 
-TEST_CASE_METHOD(fixture, "an exception of a callback goes to the handler and the loop goes on", "[rule-033]") {
+TEST_CASE_METHOD(fixture, "an exception of a callback goes to the handler and the loop goes on",
+                 "[rule-033]") {
   rondo::handle failing;
-  loop->set_exception_handler([&](rondo::event_loop& where, const rondo::exception_context& report) {
-    CHECK(&where == loop.get());
-    CHECK(report.handle == failing);
-    CHECK_FALSE(static_cast<bool>(report.task));
-    CHECK_FALSE(static_cast<bool>(report.future));
-    CHECK(report.protocol == nullptr);
-    CHECK(report.transport == nullptr);
-    CHECK(report.socket == nullptr);
-    seen.push_back(report.message + ": " + text_of(report.exception));
-  });
+  loop->set_exception_handler(
+      [&](rondo::event_loop& where, const rondo::exception_context& report) {
+        CHECK(&where == loop.get());
+        CHECK(report.handle == failing);
+        CHECK_FALSE(static_cast<bool>(report.task));
+        CHECK_FALSE(static_cast<bool>(report.future));
+        CHECK(report.protocol == nullptr);
+        CHECK(report.transport == nullptr);
+        CHECK(report.socket == nullptr);
+        seen.push_back(report.message + ": " + text_of(report.exception));
+      });
   failing = loop->call_soon([] { throw std::runtime_error("oops"); });
   loop->call_soon([&] { seen.push_back("the next one"); });
   loop->run_once();
@@ -64,7 +66,8 @@ TEST_CASE_METHOD(fixture, "an exception of a callback goes to the handler and th
   check_idle(*loop);
 }
 
-TEST_CASE_METHOD(fixture, "readers, threadsafe calls and signals report, too, and stay", "[rule-033]") {
+TEST_CASE_METHOD(fixture, "readers, threadsafe calls and signals report, too, and stay",
+                 "[rule-033]") {
   loop->set_exception_handler([&](rondo::event_loop&, const rondo::exception_context& report) {
     seen.push_back(report.message + ": " + text_of(report.exception));
   });
@@ -90,13 +93,13 @@ TEST_CASE_METHOD(fixture, "readers, threadsafe calls and signals report, too, an
   ::close(ends[1]);
 }
 
-TEST_CASE_METHOD(fixture, "the handle of a reader that is in a report can be cancelled", "[rule-033]") {
+TEST_CASE_METHOD(fixture, "the handle of a reader that is in a report can be cancelled",
+                 "[rule-033]") {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   int calls = 0;
-  loop->set_exception_handler([](rondo::event_loop&, const rondo::exception_context& report) {
-    report.handle.cancel();
-  });
+  loop->set_exception_handler(
+      [](rondo::event_loop&, const rondo::exception_context& report) { report.handle.cancel(); });
   loop->add_writer(ends[1], [&] {
     ++calls;
     throw std::runtime_error("again and again");
@@ -162,7 +165,8 @@ TEST_CASE_METHOD(fixture, "exceptions of every kind are carried unchanged", "[fa
   CHECK(reports.count("as an error") == 1);
 }
 
-TEST_CASE_METHOD(fixture, "a handler that throws is reported by the default one, once", "[rule-036][fault-N7]") {
+TEST_CASE_METHOD(fixture, "a handler that throws is reported by the default one, once",
+                 "[rule-036][fault-N7]") {
   const log_capture reports;
   int calls = 0;
   loop->set_exception_handler([&](rondo::event_loop&, const rondo::exception_context&) {
@@ -206,7 +210,8 @@ TEST_CASE("a default handler that throws ends in a plain line", "[rule-036][faul
                   rondo::system_exit);
 }
 
-TEST_CASE_METHOD(fixture, "the exceptions that end a program leave a handler", "[rule-034][rule-036]") {
+TEST_CASE_METHOD(fixture, "the exceptions that end a program leave a handler",
+                 "[rule-034][rule-036]") {
   loop->set_exception_handler([](rondo::event_loop&, const rondo::exception_context&) {
     throw rondo::keyboard_interrupt();
   });
@@ -330,7 +335,8 @@ TEST_CASE_METHOD(fixture, "standard error that cannot be written does not matter
   CHECK(seen == events{"goes on"});
 }
 
-TEST_CASE("a report into a pipe that nobody reads does not end the program", "[fault-N8][fault-E14]") {
+TEST_CASE("a report into a pipe that nobody reads does not end the program",
+          "[fault-N8][fault-E14]") {
   const auto result = rondo_test::run_in_child([] {
     ::signal(SIGPIPE, SIG_DFL);
     int ends[2];

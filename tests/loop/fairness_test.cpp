@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo tests: who is served while somebody floods the loop (faults D17, E6, F6, F9; rules 225-228), and guests.
+// rondo tests: who is served while somebody floods the loop (faults D17, E6, F6, F9; rules
+// 225-228), and guests.
 #include "support/catch.hpp"
 #include "support/fault_table.hpp"
 #include "support/oracle.hpp"
@@ -72,7 +73,8 @@ void spin(rondo::event_loop& loop, rondo::interval length) {
 
 }  // namespace
 
-TEST_CASE_METHOD(threaded_fixture, "timers and other threads are served while tasks flood the loop", "[fault-D17]") {
+TEST_CASE_METHOD(threaded_fixture, "timers and other threads are served while tasks flood the loop",
+                 "[fault-D17]") {
   bool stop = false;
   loop->create_task(flood(stop));
   loop->create_task(flood(stop));
@@ -100,12 +102,13 @@ TEST_CASE_METHOD(fixture, "polls come often while tasks flood the loop, more so 
                  "[fault-D17][rule-001]") {
   const auto polls_of = [&](int rounds, rondo::interval each) {
     const auto before = loop->metrics().polls;
-    loop->run_until_complete([](rondo::event_loop& on, int n, rondo::interval length) -> rondo::coro<> {
-      for (int i = 0; i < n; ++i) {
-        if (length.count() > 0) spin(on, length);
-        co_await rondo::yield_now();
-      }
-    }(*loop, rounds, each));
+    loop->run_until_complete(
+        [](rondo::event_loop& on, int n, rondo::interval length) -> rondo::coro<> {
+          for (int i = 0; i < n; ++i) {
+            if (length.count() > 0) spin(on, length);
+            co_await rondo::yield_now();
+          }
+        }(*loop, rounds, each));
     return static_cast<int>(loop->metrics().polls - before);
   };
   // Fast ones: at least every 128th, and by far not each.
@@ -116,7 +119,8 @@ TEST_CASE_METHOD(fixture, "polls come often while tasks flood the loop, more so 
   CHECK(polls_of(64, 200us) >= 60);
 }
 
-TEST_CASE_METHOD(fixture, "a descriptor is served in every iteration of a flood", "[fault-D17][rule-228]") {
+TEST_CASE_METHOD(fixture, "a descriptor is served in every iteration of a flood",
+                 "[fault-D17][rule-228]") {
   const ends pair;
   bool stop = false;
   int reads = 0;
@@ -173,7 +177,8 @@ TEST_CASE_METHOD(fixture, "a callback that removes another ready descriptor prev
   };
   loop->add_reader(a.fd[0], remove_both("reader"));
   loop->add_reader(b.fd[0], remove_both("reader"));
-  // A writer of the same descriptor that removes the reader comes after it, a reader that removes the writer before.
+  // A writer of the same descriptor that removes the reader comes after it, a reader that removes
+  // the writer before.
   loop->run_once();
   CHECK(seen == events{"reader"});
   loop->add_reader(a.fd[0], [&] {
@@ -189,7 +194,8 @@ TEST_CASE_METHOD(fixture, "a callback that removes another ready descriptor prev
   loop->run_once();
 }
 
-TEST_CASE_METHOD(fixture, "a removed reader that is queued survives until its turn, whatever happens",
+TEST_CASE_METHOD(fixture,
+                 "a removed reader that is queued survives until its turn, whatever happens",
                  "[rule-226][fault-F6]") {
   const ends a;
   a.fill();
@@ -212,7 +218,8 @@ TEST_CASE_METHOD(fixture, "a removed reader that is queued survives until its tu
   loop->close();  // with the removed one still queued
 }
 
-TEST_CASE_METHOD(fixture, "a descriptor of the library is not the user's to watch or unwatch", "[rule-227]") {
+TEST_CASE_METHOD(fixture, "a descriptor of the library is not the user's to watch or unwatch",
+                 "[rule-227]") {
   const ends a;
   rondo::fd_state state(a.fd[0]);
   auto& backend = *loop->core().io;
@@ -221,8 +228,9 @@ TEST_CASE_METHOD(fixture, "a descriptor of the library is not the user's to watc
   CHECK_THROWS_AS(loop->add_writer(a.fd[0], [] {}), std::logic_error);
   CHECK_THROWS_AS(loop->remove_reader(a.fd[0]), std::logic_error);
   CHECK_THROWS_AS(loop->remove_writer(a.fd[0]), std::logic_error);
-  CHECK(rondo_test::message_of([&] { loop->remove_reader(a.fd[0]); }).find("is used by transport") !=
-        std::string::npos);
+  CHECK(rondo_test::message_of([&] {
+          loop->remove_reader(a.fd[0]);
+        }).find("is used by transport") != std::string::npos);
   backend.close(state);
   loop->add_reader(a.fd[0], [] {});
   CHECK(loop->remove_reader(a.fd[0]));
@@ -251,7 +259,8 @@ TEST_CASE_METHOD(fixture, "waiting that is interrupted goes on", "[fault-F9]") {
   CHECK(failed == 3);
 }
 
-TEST_CASE_METHOD(fixture, "waiting that fails is a clear error, and the loop can be run again", "[fault-F9][fault-E18]") {
+TEST_CASE_METHOD(fixture, "waiting that fails is a clear error, and the loop can be run again",
+                 "[fault-F9][fault-E18]") {
   {
     const rondo_test::wait_hook wait([](rondo::interval) { return std::optional<int>(-EBADF); });
     CHECK_THROWS_AS(loop->run_forever(), std::system_error);
@@ -271,7 +280,8 @@ TEST_CASE_METHOD(threaded_fixture, "a full wake-up counter still wakes", "[fault
   for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code ignored;
     const auto target = std::filesystem::read_symlink(each.path(), ignored).string();
-    if (target.find("eventfd") != std::string::npos) wake = std::stoi(each.path().filename().string());
+    if (target.find("eventfd") != std::string::npos)
+      wake = std::stoi(each.path().filename().string());
   }
   REQUIRE(wake >= 0);
   const std::uint64_t almost_all = ~std::uint64_t{0} - 1;
@@ -391,10 +401,12 @@ TEST_CASE_METHOD(fixture, "debug mode names what held the loop up", "[rule-042]"
   loop->run_once();
   CHECK(reports.problems().size() == 1);
   CHECK(reports.count("Executing a callback took 0.00") == 1);
-  const auto task = loop->create_task([](rondo::event_loop& on) -> rondo::coro<> {
-    spin(on, 3ms);
-    co_return;
-  }(*loop), {.name = "the slow one"});
+  const auto task = loop->create_task(
+      [](rondo::event_loop& on) -> rondo::coro<> {
+        spin(on, 3ms);
+        co_return;
+      }(*loop),
+      {.name = "the slow one"});
   loop->run_once();
   CHECK(reports.count("Executing task the slow one took") == 1);
   loop->call_soon([&] {

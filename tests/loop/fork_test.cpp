@@ -144,7 +144,8 @@ TEST_CASE("a child of a running loop", "[fault-E8]") {
   const oracle unchanged;
   parent mine;
   rondo_test::child_result result;
-  const std::string where = GENERATE("callback", "task", "timer", "reader", "signal", "done callback");
+  const std::string where =
+      GENERATE("callback", "task", "timer", "reader", "signal", "done callback");
   INFO(where);
   const auto fork_here = [&] {
     result = run_in_child([&] {
@@ -161,10 +162,12 @@ TEST_CASE("a child of a running loop", "[fault-E8]") {
   rondo::task<> task;
   if (where == "callback") loop.call_soon(fork_here);
   if (where == "task") {
-    task = loop.create_task([](std::function<void()> f) -> rondo::coro<> {
-      co_await rondo::yield_now();
-      f();
-    }, std::function<void()>(fork_here));
+    task = loop.create_task(
+        [](std::function<void()> f) -> rondo::coro<> {
+          co_await rondo::yield_now();
+          f();
+        },
+        std::function<void()>(fork_here));
   }
   if (where == "timer") loop.call_later(1ms, fork_here);
   int ends[2];
@@ -236,7 +239,8 @@ TEST_CASE("a child of a child", "[fault-E8]") {
       const auto loop = rondo::new_event_loop();
       std::string inner = "not run";
       loop->call_soon([&] {
-        inner = run_in_child([&] { return use_all(*loop) + use_all(*mine.loop) + own_loop(); }).output;
+        inner =
+            run_in_child([&] { return use_all(*loop) + use_all(*mine.loop) + own_loop(); }).output;
         loop->stop();
       });
       loop->run_forever();
@@ -275,7 +279,8 @@ TEST_CASE("a new program inherits no descriptor of the library", "[fault-E17]") 
   std::size_t checked = 0;
   for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
     const std::string target = std::filesystem::read_symlink(each.path()).string();
-    if (target.find("anon_inode") == std::string::npos) continue;  // the epoll instance, the eventfd
+    if (target.find("anon_inode") == std::string::npos)
+      continue;  // the epoll instance, the eventfd
     const int fd = std::stoi(each.path().filename().string());
     CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     ++checked;

@@ -195,12 +195,15 @@ TEST_CASE("callables may be move-only, member pointers, and any size", "[rule-00
   std::array<char, 4096> large{};
   large[4095] = 'x';
   loop.call_soon([&, large] { seen.push_back(std::string(1, large[4095])); });
-  struct alignas(64) aligned {
+  struct alignas(64) aligned {  // lint: allow(over-aligned)
     int value = 6;
   };
-  loop.call_soon([&](const aligned& a) {
-    seen.push_back(reinterpret_cast<std::uintptr_t>(&a) % 64 == 0 ? std::to_string(a.value) : "misplaced");
-  }, aligned());
+  loop.call_soon(
+      [&](const aligned& a) {
+        seen.push_back(reinterpret_cast<std::uintptr_t>(&a) % 64 == 0 ? std::to_string(a.value)
+                                                                      : "misplaced");
+      },
+      aligned());
   // An lvalue argument is copied.
   std::string text = "before";
   loop.call_soon([&](const std::string& copy) { seen.push_back(copy); }, text);

@@ -79,7 +79,8 @@ TEST_CASE_METHOD(fixture, "an iteration runs what is ready, then I/O, then timer
   check_idle(*loop);
 }
 
-TEST_CASE_METHOD(fixture, "the same holds in an iteration that a callback stops", "[rule-001][rule-002]") {
+TEST_CASE_METHOD(fixture, "the same holds in an iteration that a callback stops",
+                 "[rule-001][rule-002]") {
   const ends pair;
   pair.fill();
   loop->add_reader(pair.fd[0], [&] {
@@ -116,7 +117,8 @@ TEST_CASE_METHOD(fixture, "the first and the last iteration look at descriptors,
   CHECK(loop->metrics().polls >= before.polls + 2);
 }
 
-TEST_CASE_METHOD(fixture, "what the last batch schedules is for the next run", "[rule-001][rule-013]") {
+TEST_CASE_METHOD(fixture, "what the last batch schedules is for the next run",
+                 "[rule-001][rule-013]") {
   // A chain of callbacks, during which the loop may leave polls out.
   int left = 10;
   std::function<void()> chain = [&] {
@@ -149,7 +151,8 @@ TEST_CASE_METHOD(fixture, "a callback that is added by a callback runs in the ne
   CHECK(seen == events{"first", "second", "added"});
 }
 
-TEST_CASE_METHOD(fixture, "another poll comes before what a callback added", "[rule-003][rule-228]") {
+TEST_CASE_METHOD(fixture, "another poll comes before what a callback added",
+                 "[rule-003][rule-228]") {
   const ends pair;
   pair.fill();
   loop->add_reader(pair.fd[0], log("reader"));  // does not read: called in every iteration
@@ -168,7 +171,8 @@ TEST_CASE_METHOD(fixture, "another poll comes before what a callback added", "[r
   loop->remove_reader(pair.fd[0]);
 }
 
-TEST_CASE_METHOD(fixture, "call_soon is first in, first out, and runs each handle once", "[rule-004]") {
+TEST_CASE_METHOD(fixture, "call_soon is first in, first out, and runs each handle once",
+                 "[rule-004]") {
   for (int i = 0; i < 1000; ++i) loop->call_soon([this, i] { seen.push_back(std::to_string(i)); });
   run_one();
   run_one();
@@ -195,7 +199,8 @@ TEST_CASE_METHOD(fixture, "delays of nothing and less go through the timers", "[
   CHECK(seen == events{"soon", "negative", "zero"});
 }
 
-TEST_CASE_METHOD(fixture, "a delay of nothing ends in the next iteration, after what is ready there",
+TEST_CASE_METHOD(fixture,
+                 "a delay of nothing ends in the next iteration, after what is ready there",
                  "[rule-005]") {
   loop->call_soon([&] {
     loop->call_later(0s, log("timer"));
@@ -269,7 +274,8 @@ TEST_CASE_METHOD(fixture, "stop lets the batch end and keeps what it added for t
   CHECK(seen == events{"stop", "same batch", "added"});
 }
 
-TEST_CASE_METHOD(fixture, "stop before the run makes one iteration that does not wait", "[rule-014][fault-E3]") {
+TEST_CASE_METHOD(fixture, "stop before the run makes one iteration that does not wait",
+                 "[rule-014][fault-E3]") {
   loop->call_later(1h, log("never"));
   loop->call_later(-1s, log("due"));
   loop->call_soon([&] {
@@ -287,7 +293,8 @@ TEST_CASE_METHOD(fixture, "stop before the run makes one iteration that does not
   CHECK(seen == events{"ready", "due", "next"});
 }
 
-TEST_CASE_METHOD(fixture, "the stop flag is cleared when the run ends, also by an exception", "[rule-015]") {
+TEST_CASE_METHOD(fixture, "the stop flag is cleared when the run ends, also by an exception",
+                 "[rule-015]") {
   loop->call_soon([&] {
     loop->stop();
     throw rondo::system_exit(3);
@@ -295,15 +302,20 @@ TEST_CASE_METHOD(fixture, "the stop flag is cleared when the run ends, also by a
   CHECK_THROWS_AS(loop->run_forever(), rondo::system_exit);
   CHECK_FALSE(loop->is_running());
   // A flag that was left would end this run after one iteration.
-  loop->call_soon([&] { loop->call_soon([&] { loop->call_soon([&] {
-    seen.push_back("third iteration");
-    loop->stop();
-  }); }); });
+  loop->call_soon([&] {
+    loop->call_soon([&] {
+      loop->call_soon([&] {
+        seen.push_back("third iteration");
+        loop->stop();
+      });
+    });
+  });
   loop->run_forever();
   CHECK(seen == events{"third iteration"});
 }
 
-TEST_CASE_METHOD(fixture, "run_once runs one iteration and says how many callbacks ran", "[rule-001]") {
+TEST_CASE_METHOD(fixture, "run_once runs one iteration and says how many callbacks ran",
+                 "[rule-001]") {
   CHECK(loop->run_once() == 0);
   loop->call_soon(log("a"));
   loop->call_soon([&] { loop->call_soon(log("b")); });
@@ -342,10 +354,12 @@ TEST_CASE_METHOD(fixture, "the library calls nothing from inside its functions",
   run_one();
   CHECK(seen == events{"nothing yet"});
   run_one();
-  CHECK(seen == events{"nothing yet", "call_soon", "set_result", "cancel", "add_reader", "call_later"});
+  CHECK(seen ==
+        events{"nothing yet", "call_soon", "set_result", "cancel", "add_reader", "call_later"});
 }
 
-TEST_CASE_METHOD(fixture, "callbacks may add and remove callbacks, and one that throws stops nobody",
+TEST_CASE_METHOD(fixture,
+                 "callbacks may add and remove callbacks, and one that throws stops nobody",
                  "[fault-D15]") {
   const rondo_test::log_capture reports;
   std::vector<rondo::handle> handles(6);
@@ -371,7 +385,8 @@ TEST_CASE_METHOD(fixture, "callbacks may add and remove callbacks, and one that 
   check_idle(*loop);
 }
 
-TEST_CASE_METHOD(fixture, "metrics count iterations, callbacks and what is scheduled", "[rule-001]") {
+TEST_CASE_METHOD(fixture, "metrics count iterations, callbacks and what is scheduled",
+                 "[rule-001]") {
   const auto before = loop->metrics();
   const rondo::handle soon = loop->call_soon([] {});
   const rondo::timer_handle later = loop->call_later(1h, [] {});

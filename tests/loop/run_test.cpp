@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo tests: run_until_complete, runner and run (rules 16-19, 34, 35, 251, 261, 262; faults E2, E13, E18).
+// rondo tests: run_until_complete, runner and run (rules 16-19, 34, 35, 251, 261, 262; faults E2,
+// E13, E18).
 #include "support/catch.hpp"
 #include "support/child.hpp"
 #include "support/oracle.hpp"
@@ -16,8 +17,8 @@
 #include <vector>
 
 using namespace std::chrono_literals;
-using rondo_test::log_capture;
 using rondo_test::check_idle;
+using rondo_test::log_capture;
 using rondo_test::oracle;
 
 namespace {
@@ -45,11 +46,14 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(fixture, "run_until_complete gives the result or throws the exception", "[rule-016]") {
+TEST_CASE_METHOD(fixture, "run_until_complete gives the result or throws the exception",
+                 "[rule-016]") {
   CHECK(loop->run_until_complete(answer()) == 42);
   loop->run_until_complete(nothing());
   CHECK_THROWS_WITH(loop->run_until_complete(fail()), "failed");
-  const auto only = [](std::unique_ptr<int> p) -> rondo::coro<std::unique_ptr<int>> { co_return p; };
+  const auto only = [](std::unique_ptr<int> p) -> rondo::coro<std::unique_ptr<int>> {
+    co_return p;
+  };
   CHECK(*loop->run_until_complete(only(std::make_unique<int>(7))) == 7);
   CHECK_FALSE(loop->is_running());
   check_idle(*loop);
@@ -102,7 +106,8 @@ TEST_CASE_METHOD(fixture, "a completion stops the loop by a done callback", "[ru
   CHECK(seen.back() == "after the run");
 }
 
-TEST_CASE_METHOD(fixture, "stopping before it is done throws, and it can be run again", "[rule-017]") {
+TEST_CASE_METHOD(fixture, "stopping before it is done throws, and it can be run again",
+                 "[rule-017]") {
   const auto future = loop->create_future<int>();
   loop->call_soon([&] { loop->stop(); });
   CHECK_THROWS_AS(loop->run_until_complete(future), std::logic_error);
@@ -119,37 +124,41 @@ TEST_CASE_METHOD(fixture, "stopping before it is done throws, and it can be run 
   CHECK(loop->run_until_complete(task) == 42);
 }
 
-TEST_CASE_METHOD(fixture, "nested runs are refused and leave the running loop alone", "[rule-018][fault-E2]") {
+TEST_CASE_METHOD(fixture, "nested runs are refused and leave the running loop alone",
+                 "[rule-018][fault-E2]") {
   const log_capture reports;
   events seen;
   const auto other = rondo::new_event_loop();
-  loop->run_until_complete([](fixture& self, rondo::event_loop& second, events& log) -> rondo::coro<> {
-    rondo::event_loop& first = *self.loop;
-    const std::vector<std::pair<std::string, std::function<void()>>> attempts = {
-        {"run_forever", [&] { first.run_forever(); }},
-        {"run_once", [&] { first.run_once(); }},
-        {"run_until_complete", [&] { first.run_until_complete(answer()); }},
-        {"future", [&] { first.run_until_complete(first.create_future<int>()); }},
-        {"other run_forever", [&] { second.run_forever(); }},
-        {"other run_once", [&] { second.run_once(); }},
-        {"other run_until_complete", [&] { second.run_until_complete(answer()); }},
-        {"run", [] { rondo::run(answer()); }},
-        {"runner", [] {
-           rondo::runner one;
-           one.run(answer());
-         }},
-    };
-    for (const auto& [name, attempt] : attempts) {
-      try {
-        attempt();
-        log.push_back(name + " did not throw");
-      } catch (const rondo::loop_running_error&) {
-      }
-      if (&rondo::get_running_loop() != &first || !first.is_running()) log.push_back(name + " disturbed");
-    }
-    co_await rondo::yield_now();
-    log.push_back("goes on");
-  }(*this, *other, seen));
+  loop->run_until_complete(
+      [](fixture& self, rondo::event_loop& second, events& log) -> rondo::coro<> {
+        rondo::event_loop& first = *self.loop;
+        const std::vector<std::pair<std::string, std::function<void()>>> attempts = {
+            {"run_forever", [&] { first.run_forever(); }},
+            {"run_once", [&] { first.run_once(); }},
+            {"run_until_complete", [&] { first.run_until_complete(answer()); }},
+            {"future", [&] { first.run_until_complete(first.create_future<int>()); }},
+            {"other run_forever", [&] { second.run_forever(); }},
+            {"other run_once", [&] { second.run_once(); }},
+            {"other run_until_complete", [&] { second.run_until_complete(answer()); }},
+            {"run", [] { rondo::run(answer()); }},
+            {"runner",
+             [] {
+               rondo::runner one;
+               one.run(answer());
+             }},
+        };
+        for (const auto& [name, attempt] : attempts) {
+          try {
+            attempt();
+            log.push_back(name + " did not throw");
+          } catch (const rondo::loop_running_error&) {
+          }
+          if (&rondo::get_running_loop() != &first || !first.is_running())
+            log.push_back(name + " disturbed");
+        }
+        co_await rondo::yield_now();
+        log.push_back("goes on");
+      }(*this, *other, seen));
   CHECK(seen == events{"goes on"});
   // Each coroutine that was refused was never run, and says so.
   CHECK(reports.count("never awaited") == 4);
@@ -179,7 +188,8 @@ TEST_CASE("the task of run_until_complete is not reported when it is destroyed",
   CHECK(reports.problems().empty());
 }
 
-TEST_CASE_METHOD(fixture, "the exceptions that end a program leave the loop at once", "[rule-034][fault-E18]") {
+TEST_CASE_METHOD(fixture, "the exceptions that end a program leave the loop at once",
+                 "[rule-034][fault-E18]") {
   events seen;
   const log_capture reports;
   loop->call_soon([&] { seen.push_back("before"); });
@@ -204,7 +214,8 @@ TEST_CASE_METHOD(fixture, "the exceptions that end a program leave the loop at o
   check_idle(*loop);
 }
 
-TEST_CASE_METHOD(fixture, "a task that raises one of them is done with it first", "[rule-035][fault-E18]") {
+TEST_CASE_METHOD(fixture, "a task that raises one of them is done with it first",
+                 "[rule-035][fault-E18]") {
   const log_capture reports;
   events seen;
   const auto task = loop->create_task(exit_with(4));
@@ -218,7 +229,8 @@ TEST_CASE_METHOD(fixture, "a task that raises one of them is done with it first"
   CHECK(reports.problems().empty());
 }
 
-TEST_CASE_METHOD(fixture, "a run that an exception left does not end the next one", "[rule-035][fault-E18]") {
+TEST_CASE_METHOD(fixture, "a run that an exception left does not end the next one",
+                 "[rule-035][fault-E18]") {
   SECTION("the task itself raised it") {
     CHECK_THROWS_AS(loop->run_until_complete(exit_with(1)), rondo::system_exit);
   }
@@ -237,7 +249,8 @@ TEST_CASE_METHOD(fixture, "a run that an exception left does not end the next on
   check_idle(*loop);
 }
 
-TEST_CASE_METHOD(fixture, "an interrupted run marks the exception of its own task only", "[rule-035]") {
+TEST_CASE_METHOD(fixture, "an interrupted run marks the exception of its own task only",
+                 "[rule-035]") {
   const log_capture reports;
   CHECK_THROWS_AS(loop->run_until_complete(exit_with(1)), rondo::system_exit);
   CHECK(reports.problems().empty());
@@ -346,9 +359,10 @@ TEST_CASE("run's options", "[rule-261][rule-039]") {
   CHECK(rondo::run(answer(), {.loop_factory = factory}) == 42);
   CHECK(made == 1);
   CHECK_THROWS_AS(rondo::run(answer()), std::invalid_argument);
-  CHECK_THROWS_AS(
-      rondo::run(answer(), {.loop_factory = []() -> std::unique_ptr<rondo::event_loop> { return nullptr; }}),
-      std::logic_error);
+  CHECK_THROWS_AS(rondo::run(answer(), {.loop_factory = []() -> std::unique_ptr<rondo::event_loop> {
+                               return nullptr;
+                             }}),
+                  std::logic_error);
 }
 
 TEST_CASE("a runner keeps its loop and its context", "[rule-262]") {

@@ -44,10 +44,13 @@ void own_handler(int) {}
 }  // namespace
 
 TEST_CASE_METHOD(fixture, "a signal runs its callback in the loop, like call_soon", "[rule-247]") {
-  loop->add_signal_handler(SIGUSR1, [&](const std::string& text) {
-    CHECK(&rondo::get_running_loop() == loop.get());
-    seen.push_back(text);
-  }, std::string("usr1"));
+  loop->add_signal_handler(
+      SIGUSR1,
+      [&](const std::string& text) {
+        CHECK(&rondo::get_running_loop() == loop.get());
+        seen.push_back(text);
+      },
+      std::string("usr1"));
   ::raise(SIGUSR1);
   CHECK(seen.empty());
   loop->run_once();
@@ -188,7 +191,8 @@ TEST_CASE_METHOD(fixture, "close removes all handlers", "[rule-249]") {
   CHECK(disposition(SIGUSR2).sa_handler == SIG_DFL);
 }
 
-TEST_CASE_METHOD(fixture, "a callback that was queued does not run after the removal", "[rule-249]") {
+TEST_CASE_METHOD(fixture, "a callback that was queued does not run after the removal",
+                 "[rule-249]") {
   loop->add_signal_handler(SIGUSR1, [&] { seen.push_back("removed"); });
   ::raise(SIGUSR1);
   CHECK(loop->remove_signal_handler(SIGUSR1));
@@ -230,7 +234,8 @@ TEST_CASE_METHOD(fixture, "the handler leaves errno alone", "[fault-E10]") {
   loop->add_signal_handler(SIGUSR1, [] {});
   rondo_test::fault<&rondo::os::system_calls::write> write;
   write.fail_always(EPIPE);
-  static_cast<void>(loop->backend_timeout());  // a guest's loop sleeps, so that the handler wakes it
+  static_cast<void>(
+      loop->backend_timeout());  // a guest's loop sleeps, so that the handler wakes it
   errno = 4711;
   ::raise(SIGUSR1);
   CHECK(errno == 4711);
@@ -278,7 +283,8 @@ TEST_CASE_METHOD(fixture, "a failing sigaction is reported and leaves nothing", 
   CHECK(seen == events{"works"});
 }
 
-TEST_CASE("a forked child has the dispositions from before and does not wake its parent", "[rule-250]") {
+TEST_CASE("a forked child has the dispositions from before and does not wake its parent",
+          "[rule-250]") {
   const oracle unchanged;
   const auto loop = rondo::new_event_loop();
   int calls = 0;

@@ -44,8 +44,7 @@ TEST_CASE("timers run in the order of their deadlines, equal ones in the order o
   const auto base = f.loop->time() - 1h;
   const int order[] = {5, 1, 3, 1, 3, 5, 1};
   for (int i = 0; i < 7; ++i) {
-    f.loop->call_at(base + std::chrono::seconds(order[i]),
-                    [&seen, i] { seen.push_back(i); });
+    f.loop->call_at(base + std::chrono::seconds(order[i]), [&seen, i] { seen.push_back(i); });
   }
   f.run_one();
   CHECK(seen == std::vector<int>{1, 3, 6, 2, 4, 0, 5});
@@ -129,7 +128,8 @@ TEST_CASE("the heap agrees with a sorted map", "[rule-007][rule-008]") {
       const auto action = random() % 10;
       if (action < 5 || model.empty()) {
         nodes.push_back(std::make_unique<node>());
-        const std::pair<std::int64_t, int> key(static_cast<std::int64_t>(random() % 50), sequence++);
+        const std::pair<std::int64_t, int> key(static_cast<std::int64_t>(random() % 50),
+                                               sequence++);
         heap.push(key.first, *nodes.back());
         model.emplace(key, nodes.back().get());
         keys.emplace(nodes.back().get(), key);
@@ -180,12 +180,14 @@ TEST_CASE("delays of every kind", "[fault-I4]") {
   f.run_one();
   CHECK(calls == 7);
 
-  // Far away: in milliseconds they are more than an int holds, or the sum is more than the clock holds.
+  // Far away: in milliseconds they are more than an int holds, or the sum is more than the clock
+  // holds.
   std::vector<rondo::timer_handle> far;
   for (const rondo::interval delay :
        {rondo::interval(24h * 25), rondo::interval(std::chrono::milliseconds(1LL << 31)),
         rondo::interval(seconds(infinity)), rondo::interval(seconds(1e300)), rondo::interval::max(),
-        rondo::interval(std::chrono::hours::max()), rondo::interval(std::chrono::nanoseconds::max())}) {
+        rondo::interval(std::chrono::hours::max()),
+        rondo::interval(std::chrono::nanoseconds::max())}) {
     far.push_back(loop.call_later(delay, call));
     CHECK(far.back().when() > now + 24h * 24);
   }
@@ -213,7 +215,8 @@ TEST_CASE("intervals saturate", "[fault-I4]") {
   CHECK(static_cast<std::chrono::milliseconds>(interval(2s)) == 2000ms);
 }
 
-TEST_CASE("timers follow the monotonic clock, in order, once each, however late", "[fault-I2][fault-I5]") {
+TEST_CASE("timers follow the monotonic clock, in order, once each, however late",
+          "[fault-I2][fault-I5]") {
   fixture f;
   auto& loop = *f.loop;
   std::vector<int> seen;

@@ -20,17 +20,19 @@ class scheduler;
 /// The scheduler of the run that this thread is an actor of; null outside.
 inline thread_local scheduler* current = nullptr;
 
-/// Takes actors through one order of their steps after another: depth first, with at most so many preemptions in a run.
+/// Takes actors through one order of their steps after another: depth first, with at most so many
+/// preemptions in a run.
 ///
-/// Only one actor runs at a time, from one access of a `model_atomic` to the next. Switching away from an actor that could go on
-/// is a preemption. An actor that waits for something is not switched to until another one has made a step. What is
-/// explored is sequentially consistent; the thread sanitizer sees to the rest.
+/// Only one actor runs at a time, from one access of a `model_atomic` to the next. Switching away
+/// from an actor that could go on is a preemption. An actor that waits for something is not
+/// switched to until another one has made a step. What is explored is sequentially consistent; the
+/// thread sanitizer sees to the rest.
 class scheduler {
  public:
   explicit scheduler(int most_preemptions) : bound_(most_preemptions) {}
 
-  /// Runs `make()`'s actors, `check`s the end state, and goes on to the next order until there is none.
-  /// `make` builds the state anew and returns the actors; returns the number of runs.
+  /// Runs `make()`'s actors, `check`s the end state, and goes on to the next order until there is
+  /// none. `make` builds the state anew and returns the actors; returns the number of runs.
   std::size_t explore(const std::function<std::vector<std::function<void()>>()>& make,
                       const std::function<void()>& check) {
     std::size_t runs = 0;

@@ -73,10 +73,10 @@ class manual_loop final : public rondo::selector_event_loop {
 
   // The handler is called until the very end of the base class: it owns what it writes to.
   manual_loop() : reports_(std::make_shared<std::vector<report>>()), reports(*reports_) {
-    set_exception_handler([kept = reports_](rondo::event_loop&,
-                                            const rondo::exception_context& context) {
-      kept->push_back({context.message, context.exception, static_cast<bool>(context.task)});
-    });
+    set_exception_handler(
+        [kept = reports_](rondo::event_loop&, const rondo::exception_context& context) {
+          kept->push_back({context.message, context.exception, static_cast<bool>(context.task)});
+        });
   }
 
   [[nodiscard]] rondo::time_point time() const noexcept override { return now_; }

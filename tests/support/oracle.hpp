@@ -44,8 +44,9 @@ inline std::size_t open_descriptors() {
   return count - 1;
 }
 
-/// Descriptors, coroutine frames and blocks are at its end what they were at its beginning. Put it first in a
-/// test; `.threads` where other threads make or free blocks, whose counts are per thread.
+/// Descriptors, coroutine frames and blocks are at its end what they were at its beginning. Put it
+/// first in a test; `.threads` where other threads make or free blocks, whose counts are per
+/// thread.
 class oracle {
  public:
   enum class scope { one_thread, threads };

@@ -17,15 +17,17 @@
 
 namespace rondo_test {
 
-/// Calls `f(wait)` before each wait of any loop, whichever system call makes it; without end is interval::max().
-/// What `f` returns is the result of the call: nothing makes the real one, a negative one fails with that errno value.
+/// Calls `f(wait)` before each wait of any loop, whichever system call makes it; without end is
+/// interval::max(). What `f` returns is the result of the call: nothing makes the real one, a
+/// negative one fails with that errno value.
 class wait_hook {
  public:
   using function = std::function<std::optional<int>(rondo::interval wait)>;
 
   explicit wait_hook(function f) : function_(std::move(f)) {
     milliseconds_.hook([this](int, ::epoll_event*, int, int wait) {
-      return call(wait < 0 ? rondo::interval::max() : rondo::interval(std::chrono::milliseconds(wait)));
+      return call(wait < 0 ? rondo::interval::max()
+                           : rondo::interval(std::chrono::milliseconds(wait)));
     });
     nanoseconds_.hook([this](int, ::epoll_event*, int, const ::timespec* wait, const ::sigset_t*) {
       return call(std::chrono::seconds(wait->tv_sec) + std::chrono::nanoseconds(wait->tv_nsec));

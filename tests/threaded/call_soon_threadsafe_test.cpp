@@ -51,14 +51,16 @@ TEST_CASE("ping-pong of two loops in two threads", "[rule-024]") {
   const auto there = rondo::new_event_loop();
   const int rounds = rondo_test::sanitized ? 5'000 : 50'000;
   int left = rounds;
-  std::function<void()> pong = [&] { here->call_soon_threadsafe([&] {
-    if (--left == 0) {
-      there->call_soon_threadsafe([&] { there->stop(); });
-      here->stop();
-    } else {
-      there->call_soon_threadsafe(std::ref(pong));
-    }
-  }); };
+  std::function<void()> pong = [&] {
+    here->call_soon_threadsafe([&] {
+      if (--left == 0) {
+        there->call_soon_threadsafe([&] { there->stop(); });
+        here->stop();
+      } else {
+        there->call_soon_threadsafe(std::ref(pong));
+      }
+    });
+  };
   std::thread other([&] { there->run_forever(); });
   there->call_soon_threadsafe(std::ref(pong));
   here->run_forever();
@@ -93,7 +95,9 @@ TEST_CASE("a closed loop throws in the calling thread", "[rule-026]") {
   const auto loop = rondo::new_event_loop();
   loop->close();
   std::string text;
-  std::thread([&] { text = rondo_test::message_of([&] { loop->call_soon_threadsafe([] {}); }); }).join();
+  std::thread([&] {
+    text = rondo_test::message_of([&] { loop->call_soon_threadsafe([] {}); });
+  }).join();
   CHECK(text == "Event loop is closed");
 }
 
@@ -123,7 +127,8 @@ TEST_CASE("calls from 16 threads while the loop closes", "[rule-026][fault-E5]")
       for (int i = 0; i < calls; ++i) {
         const auto index = static_cast<std::size_t>(who * calls + i);
         try {
-          loop->call_soon_threadsafe([&runs, index, w = witness(alive)] { runs[index].fetch_add(1); });
+          loop->call_soon_threadsafe(
+              [&runs, index, w = witness(alive)] { runs[index].fetch_add(1); });
           accepted.fetch_add(1, std::memory_order_relaxed);
         } catch (const rondo::loop_closed_error&) {
           refused.fetch_add(1, std::memory_order_relaxed);
@@ -280,7 +285,8 @@ TEST_CASE("a loop in a thread with a small stack", "[fault-N6]") {
   ::pthread_attr_t attributes;
   REQUIRE(::pthread_attr_init(&attributes) == 0);
   // Sanitizers need more for themselves.
-  REQUIRE(::pthread_attr_setstacksize(&attributes, rondo_test::sanitized ? 1024 * 1024 : 64 * 1024) == 0);
+  REQUIRE(::pthread_attr_setstacksize(&attributes,
+                                      rondo_test::sanitized ? 1024 * 1024 : 64 * 1024) == 0);
   int result = 0;
   ::pthread_t thread{};
   REQUIRE(::pthread_create(&thread, &attributes, body, &result) == 0);

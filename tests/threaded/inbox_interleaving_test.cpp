@@ -39,9 +39,8 @@ using model_inbox = rondo::detail::basic_inbox<model_sleeper, primitives>;
 
 struct model_node final : rondo::detail::ready_node {
   explicit model_node(int what = 0)
-      : ready_node([](ready_node& self, rondo::event_loop*) {
-          ++static_cast<model_node&>(self).dropped;
-        }),
+      : ready_node(
+            [](ready_node& self, rondo::event_loop*) { ++static_cast<model_node&>(self).dropped; }),
         name(what) {}
   int name;
   int dropped = 0;
@@ -93,7 +92,8 @@ TEST_CASE("the explorer finds a lost wake-up and a lost update", "[interleaving]
       },
       [&] { lost = lost || shared->value.load() == 1; });
   CHECK(lost);
-  CHECK(runs == 20);  // 6! / (3! 3!) orders of three stretches each, the one before the first step included
+  CHECK(runs ==
+        20);  // 6! / (3! 3!) orders of three stretches each, the one before the first step included
 
   // A loop that announces its sleep too late.
   struct sleeper {
@@ -123,21 +123,21 @@ TEST_CASE("the explorer finds a lost wake-up and a lost update", "[interleaving]
   CHECK_THROWS_WITH(explore(), Catch::Contains("everybody waits"));
 }
 
-TEST_CASE("no push is lost and no sleep goes on in any order", "[interleaving][fault-E5][rule-025]") {
+TEST_CASE("no push is lost and no sleep goes on in any order",
+          "[interleaving][fault-E5][rule-025]") {
   std::unique_ptr<state> s;
   scheduler order(most_preemptions);
   const auto runs = order.explore(
       [&] {
         s = std::make_unique<state>();
-        return std::vector<std::function<void()>>{
-            [&] {
-              s->push(0);
-              s->push(1);
-            },
-            [&] { s->push(2); },
-            [&] {
-              while (s->ran.size() < 3) s->iterate(order);
-            }};
+        return std::vector<std::function<void()>>{[&] {
+                                                    s->push(0);
+                                                    s->push(1);
+                                                  },
+                                                  [&] { s->push(2); },
+                                                  [&] {
+                                                    while (s->ran.size() < 3) s->iterate(order);
+                                                  }};
       },
       [&] {
         REQUIRE(s->ran.size() == 3);
@@ -187,6 +187,6 @@ TEST_CASE("pushes while the loop closes are run, dropped or refused, once each",
           REQUIRE((s->accepted[0] || !s->accepted[1]));
           REQUIRE_FALSE(s->sleeper.woken_when_shut);
         });
-      CHECK(runs > 100);
+    CHECK(runs > 100);
   }
 }

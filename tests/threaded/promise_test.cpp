@@ -184,7 +184,8 @@ TEST_CASE("promises may outlive their loop", "[promise]") {
   CHECK_FALSE(kept.done());
 }
 
-TEST_CASE("promises are fulfilled and dropped by threads while the loop closes", "[promise][fault-E5]") {
+TEST_CASE("promises are fulfilled and dropped by threads while the loop closes",
+          "[promise][fault-E5]") {
   const oracle unchanged(oracle::scope::threads);
   const int rounds = rondo_test::sanitized ? 100 : 300;
   for (int round = 0; round < rounds; ++round) {

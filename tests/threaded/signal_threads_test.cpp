@@ -89,10 +89,13 @@ TEST_CASE("every signal that can be handled, in a storm", "[fault-E9]") {
   std::array<int, 65> calls{};
   std::vector<int> numbers;
   for (int number = 1; number <= 64; ++number) {
-    // Those of the processor are raised too, which is legal; the profiler's and the sanitizers' are left alone.
-    if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33 || number == SIGPROF) continue;
+    // Those of the processor are raised too, which is legal; the profiler's and the sanitizers' are
+    // left alone.
+    if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33 || number == SIGPROF)
+      continue;
     numbers.push_back(number);
-    loop->add_signal_handler(number, [&calls, number] { ++calls[static_cast<std::size_t>(number)]; });
+    loop->add_signal_handler(number,
+                             [&calls, number] { ++calls[static_cast<std::size_t>(number)]; });
   }
   std::atomic<bool> done = false;
   std::thread storm([&] {

@@ -201,9 +201,9 @@ template <class F, class... Args>
 template <class Base, bool repeated, class F>
 [[nodiscard]] block_ref<Base> make_handle_block(loop_core& core, F&& bound) {
   using block = callback<Base, repeated, std::remove_cvref_t<F>>;
-  return block_ref<Base>::adopt(
-      make_callback<block>(std::forward<F>(bound), repeated ? &run_repeated : &run_handle,
-                           &block::template operate<handle_block>, core));
+  return block_ref<Base>::adopt(make_callback<block>(std::forward<F>(bound),
+                                                     repeated ? &run_repeated : &run_handle,
+                                                     &block::template operate<handle_block>, core));
 }
 
 template <class F>

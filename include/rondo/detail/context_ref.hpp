@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  One word that holds a context: shared variables, or an object of its own.
+// rondo — asyncio for C++20.  One word that holds a context: shared variables, or an object of its
+// own.
 #pragma once
 
 #include <rondo/detail/export.hpp>
@@ -15,7 +16,8 @@ struct context_map;     // immutable variables, reference-counted; null is the e
 struct context_object;  // what a `context` handle names: a map that can be replaced
 
 /// What a callback or a task runs in. Copying a captured context costs one reference count, none if
-/// it is empty; setting a variable replaces the map of this reference only, unless it names an object.
+/// it is empty; setting a variable replaces the map of this reference only, unless it names an
+/// object.
 class context_ref {
  public:
   constexpr context_ref() noexcept = default;

@@ -56,7 +56,9 @@ struct future_core {
   future_core& operator=(const future_core&) = delete;
 
   [[nodiscard]] bool done() const noexcept { return state != future_state::pending; }
-  [[nodiscard]] void* value() noexcept { return reinterpret_cast<char*>(this) + table->value_offset; }
+  [[nodiscard]] void* value() noexcept {
+    return reinterpret_cast<char*>(this) + table->value_offset;
+  }
 
   const future_table* table;
   loop_core* core;
@@ -65,10 +67,10 @@ struct future_core {
   std::uint32_t references = 1;
   future_state state = future_state::pending;
   bool is_task = false;
-  bool retrieved = false;       // somebody saw the exception
-  bool has_value = false;       // the value is constructed
-  bool moved_out = false;       // an await of an rvalue took a value that cannot be copied
-  bool log_destroyed = true;    // tasks: report if destroyed while pending
+  bool retrieved = false;     // somebody saw the exception
+  bool has_value = false;     // the value is constructed
+  bool moved_out = false;     // an await of an rvalue took a value that cannot be copied
+  bool log_destroyed = true;  // tasks: report if destroyed while pending
 
   // Tasks: what the next step does, see task_core.
   bool started = false;
@@ -84,8 +86,8 @@ struct future_core {
 
 /// What a suspended task waits for.
 struct suspension {
-  /// Asks it to end: true if it will wake the task (see task_core::wake_cancelled), false if it cannot
-  /// be interrupted, so that the task has to be cancelled when it wakes by itself.
+  /// Asks it to end: true if it will wake the task (see task_core::wake_cancelled), false if it
+  /// cannot be interrupted, so that the task has to be cancelled when it wakes by itself.
   using cancel_function = bool (*)(suspension& self, task_core& task);
 
   constexpr explicit suspension(cancel_function function) noexcept : request_cancel(function) {}

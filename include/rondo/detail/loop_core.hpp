@@ -37,7 +37,8 @@ inline constexpr std::ptrdiff_t descent_stack_bytes = 16 * 1024;
 /// How many buffered reads and writes a task may finish in one step before it lets others run.
 inline constexpr int inline_completion_budget = 128;
 
-/// Something that a loop closes when it is closed itself: an open transport, a listener, a pending job.
+/// Something that a loop closes when it is closed itself: an open transport, a listener, a pending
+/// job.
 struct loop_resource {
   loop_resource() = default;
   loop_resource(const loop_resource&) = delete;
@@ -55,30 +56,30 @@ struct loop_resource {
 
 struct loop_core {
   ready_queue ready;
-  void* next_frame = nullptr;       // the frame that continues when the running one returns
-  std::exception_ptr exception;     // on its way from a coroutine to the one that awaits it
+  void* next_frame = nullptr;         // the frame that continues when the running one returns
+  std::exception_ptr exception;       // on its way from a coroutine to the one that awaits it
   const char* stack_limit = nullptr;  // nested awaits stay above this address
   task_core* current_task = nullptr;
-  // Of the thread that runs the loop, null while none does. Atomic for debug mode, where a thread that must not
-  // use the loop looks at it.
+  // Of the thread that runs the loop, null while none does. Atomic for debug mode, where a thread
+  // that must not use the loop looks at it.
   std::atomic<thread_state*> thread = nullptr;
   int inline_budget = inline_completion_budget;
   bool closed = false;
   bool debug = false;
-  bool gone = false;                // the event_loop is destroyed
+  bool gone = false;  // the event_loop is destroyed
   std::uint32_t references = 1;
   std::uint64_t iteration = 0;
-  std::uint64_t id = 0;             // never given to another loop
+  std::uint64_t id = 0;  // never given to another loop
   timer_heap timers;
-  ready_queue at_end;               // nodes to run when the batch is over: writes that leave together
+  ready_queue at_end;  // nodes to run when the batch is over: writes that leave together
   backend* io = nullptr;
-  event_loop* loop = nullptr;       // null once it is destroyed
-  task_core* tasks = nullptr;       // circular list of the tasks that are not done
+  event_loop* loop = nullptr;          // null once it is destroyed
+  task_core* tasks = nullptr;          // circular list of the tasks that are not done
   loop_resource* resources = nullptr;  // circular list of what close() lets go
   std::size_t task_count = 0;
-  std::size_t handle_count = 0;     // handles that are queued or armed
-  std::size_t operation_count = 0;  // given to the backend and not completed
-  std::uint64_t callback_count = 0; // nodes run
+  std::size_t handle_count = 0;      // handles that are queued or armed
+  std::size_t operation_count = 0;   // given to the backend and not completed
+  std::uint64_t callback_count = 0;  // nodes run
 };
 
 RONDO_EXPORT void release(loop_core& core) noexcept;

@@ -12,8 +12,8 @@ namespace detail {
 
 /// Something a loop will run once: it lives inside its owner, so queueing allocates nothing.
 ///
-/// `run` is called with the loop, or with null when the loop closes and drops the node unrun; in both
-/// cases the node is no longer linked, so that it may queue itself again or destroy its owner.
+/// `run` is called with the loop, or with null when the loop closes and drops the node unrun; in
+/// both cases the node is no longer linked, so that it may queue itself again or destroy its owner.
 struct ready_node {
   using run_function = void (*)(ready_node& self, event_loop* loop);
 

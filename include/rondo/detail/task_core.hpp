@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  What tasks of every type share: how they step, wait and are cancelled.
+// rondo — asyncio for C++20.  What tasks of every type share: how they step, wait and are
+// cancelled.
 #pragma once
 
 #include <rondo/detail/context_ref.hpp>
@@ -34,7 +35,8 @@ struct task_core : future_core, ready_node {
   void suspend(void* frame, suspension& on) {
     leaf = frame;
     waiting_on = &on;
-    if (must_cancel) [[unlikely]] deliver_cancel();
+    if (must_cancel) [[unlikely]]
+      deliver_cancel();
   }
   /// Takes a suspension back, before anything could wake the task.
   void unsuspend() noexcept { waiting_on = nullptr; }
@@ -54,10 +56,11 @@ struct task_core : future_core, ready_node {
   }
   /// For await_resume: throws cancelled_error if that is what the task woke for.
   void check_cancelled() {
-    if (throwing) [[unlikely]] throw_cancelled();
+    if (throwing) [[unlikely]]
+      throw_cancelled();
   }
-  /// For await_resume of completed input and output: its result is kept, and a cancellation that arrived since
-  /// is left for the next suspension.
+  /// For await_resume of completed input and output: its result is kept, and a cancellation that
+  /// arrived since is left for the next suspension.
   void postpone_cancel() noexcept {
     if (throwing) [[unlikely]] {
       throwing = false;

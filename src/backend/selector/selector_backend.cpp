@@ -1013,7 +1013,8 @@ void selector_backend::run_user(ready_node& node, event_loop* loop) {
 // ---- operations --------------------------------------------------------------------
 
 backend::start_result selector_backend::start(operation& op) {
-  // What nearly every operation is: a send on a descriptor of the library to which nobody waits to write.
+  // What nearly every operation is: a send on a descriptor of the library to which nobody waits to
+  // write.
   if (op.kind == operation_kind::send) [[likely]] {
     const slot* const place = find(op.fd);
     const fd_state* const state = place != nullptr ? library_owner(*place) : nullptr;
