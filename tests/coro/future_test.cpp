@@ -439,10 +439,10 @@ TEST_CASE("awaiting an lvalue refers to the result, an rvalue yields it", "[api-
     CHECK(taken.data() == text);
     const std::string made = co_await create_task(value(std::string("task")));
     CHECK(made == "task");
-    STATIC_REQUIRE(std::is_same_v<
-                   decltype(std::declval<const future<int>&>().operator co_await().await_resume()),
-                   const int&>);
-    STATIC_REQUIRE(
+    static_assert(std::is_same_v<
+                  decltype(std::declval<const future<int>&>().operator co_await().await_resume()),
+                  const int&>);
+    static_assert(
         std::is_same_v<decltype(std::declval<future<int>>().operator co_await().await_resume()),
                        int>);
   };
@@ -544,7 +544,7 @@ TEST_CASE("any_future is told, cancelled and awaited", "[api-handles]") {
   CHECK(any.remove_done_callback(id));
   f.set_result(3);
   const auto body = [&]() -> coro<> {
-    STATIC_REQUIRE(std::is_void_v<decltype(any.operator co_await().await_resume())>);
+    static_assert(std::is_void_v<decltype(any.operator co_await().await_resume())>);
     co_await any;
   };
   loop.run(body());
@@ -601,7 +601,7 @@ TEST_CASE("done callbacks run in the context of their registration, or in the gi
 
 TEST_CASE("callables and results may be over-aligned", "[api-handles]") {
   const balanced guard;
-  struct alignas(64) wide {
+  struct alignas(64) wide {  // lint: allow(over-aligned)
     std::array<std::uint64_t, 8> words{};
   };
   manual_loop loop;
