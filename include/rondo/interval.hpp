@@ -2,6 +2,8 @@
 // rondo — asyncio for C++20.  Durations and points in time.
 #pragma once
 
+#include <rondo/detail/export.hpp>
+
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -12,7 +14,7 @@
 namespace rondo {
 inline namespace v0 {
 namespace detail {
-[[noreturn]] void throw_not_a_number();
+[[noreturn]] RONDO_EXPORT void throw_not_a_number();
 }  // namespace detail
 
 /// The clock of every loop: monotonic, unaffected by changes of the wall clock.

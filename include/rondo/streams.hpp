@@ -286,7 +286,7 @@ struct connection {
 namespace detail {
 
 /// What is called with each new connection of a stream server.
-class client_handler {
+class RONDO_EXPORT client_handler {
  public:
   client_handler() = default;
   client_handler(const client_handler&) = delete;

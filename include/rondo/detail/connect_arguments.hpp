@@ -125,7 +125,7 @@ std::shared_ptr<protocol_of<F>> make_protocol(F& factory) {
 }
 
 /// A factory whose type does not matter.
-class protocol_maker {
+class RONDO_EXPORT protocol_maker {
  public:
   protocol_maker() = default;
   protocol_maker(const protocol_maker&) = delete;
