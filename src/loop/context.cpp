@@ -57,7 +57,24 @@ const context_entry* find_entry(const context_map& map, std::uint64_t variable) 
   return &*found;
 }
 
-thread_local context_ref thread_context;
+// The context of a thread that runs no loop. Usable to the very end: destructors of static objects
+// run after those of the main thread's variables, so what is destroyed then is only emptied.
+union thread_context_holder {
+  constexpr thread_context_holder() noexcept : context() {}
+  ~thread_context_holder() {}  // NOLINT: must stay what it is
+  context_ref context;
+};
+constinit thread_local thread_context_holder thread_context;
+
+struct thread_context_cleanup {
+  ~thread_context_cleanup() { thread_context.context = context_ref(); }
+};
+
+context_ref& own_context() noexcept {
+  static thread_local const thread_context_cleanup at_exit;
+  static_cast<void>(&at_exit);
+  return thread_context.context;
+}
 
 }  // namespace
 
@@ -123,7 +140,7 @@ std::uint64_t new_context_variable() noexcept {
 
 context_ref& running_context() noexcept {
   thread_state& thread = this_thread();
-  return thread.context != nullptr ? *thread.context : thread_context;
+  return thread.context != nullptr ? *thread.context : own_context();
 }
 
 context_value* find(const context_ref& where, std::uint64_t variable) noexcept {
