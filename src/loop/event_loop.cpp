@@ -295,11 +295,12 @@ std::size_t event_loop::run_batch(const detail::ready_node* last) {
     }
   } const counted{*this, count};
   if (!core.ready.empty()) {
+    const bool timed = core.debug;
     for (bool more = true; more;) {
       detail::ready_node& node = core.ready.pop();
       more = &node != last;
       ++count;
-      if (core.debug) [[unlikely]] {
+      if (timed) [[unlikely]] {
         run_timed(node);
       } else {
         node.run(node, this);
