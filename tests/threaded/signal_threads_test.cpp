@@ -104,6 +104,12 @@ TEST_CASE("every signal that can be handled, in a storm", "[fault-E9]") {
     // left alone.
     if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33 || number == SIGPROF)
       continue;
+    // The thread sanitizer runs handlers of these at once, even while it holds a lock of its own
+    // that the handler's atomics need: it hangs itself. The other builds raise them.
+    const bool of_processor = number == SIGSEGV || number == SIGBUS || number == SIGILL ||
+                              number == SIGTRAP || number == SIGABRT || number == SIGFPE ||
+                              number == SIGPIPE || number == SIGSYS;
+    if (rondo_test::thread_sanitized && of_processor) continue;
     numbers.push_back(number);
     loop->add_signal_handler(number,
                              [&calls, number] { ++calls[static_cast<std::size_t>(number)]; });
