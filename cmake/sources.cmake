@@ -13,6 +13,7 @@ set(rondo_headers
   include/rondo/event_loop.hpp
   include/rondo/exception_context.hpp
   include/rondo/exception_group.hpp
+  include/rondo/executor.hpp
   include/rondo/future.hpp
   include/rondo/fwd.hpp
   include/rondo/handle.hpp
@@ -34,6 +35,7 @@ set(rondo_headers
   include/rondo/task.hpp
   include/rondo/threadsafe_promise.hpp
   include/rondo/timeouts.hpp
+  include/rondo/to_thread.hpp
   include/rondo/transports.hpp
   include/rondo/detail/bytes.hpp
   include/rondo/detail/callback.hpp
@@ -42,6 +44,7 @@ set(rondo_headers
   include/rondo/detail/done_awaiter.hpp
   include/rondo/detail/foreign.hpp
   include/rondo/detail/future_core.hpp
+  include/rondo/detail/job.hpp
   include/rondo/detail/loop_core.hpp
   include/rondo/detail/memory.hpp
   include/rondo/detail/ready_node.hpp
@@ -56,6 +59,11 @@ set(rondo_sources
   src/backend/backend.cpp
   src/backend/selector/epoll_selector.cpp
   src/backend/selector/selector_backend.cpp
+  src/executor/default_executor.cpp
+  src/executor/job.cpp
+  src/executor/process_call.cpp
+  src/executor/process_pool.cpp
+  src/executor/thread_pool.cpp
   src/loop/callback.cpp
   src/loop/context.cpp
   src/loop/errors.cpp

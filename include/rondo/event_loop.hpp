@@ -38,12 +38,20 @@ class backend;
 
 namespace detail {
 struct loop_internals;
+class unsubmitted_job;
+
 template <class T>
 void takes_future(const future<T>&);
 /// Handles of futures and tasks, which run_until_complete runs as they are.
 template <class A>
 concept names_future = std::derived_from<std::remove_cvref_t<A>, any_future> ||
                        requires(const std::remove_cvref_t<A>& handle) { takes_future(handle); };
+
+template <class R>
+using plain_result = std::conditional_t<std::is_lvalue_reference_v<R>, R, std::remove_cvref_t<R>>;
+/// What a callable that runs once returns: a value, or an lvalue.
+template <class F, class... Args>
+using call_result = plain_result<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 }  // namespace detail
 
 /// What a loop has done and holds; see `event_loop::metrics`.
@@ -351,6 +359,32 @@ class RONDO_EXPORT event_loop {
   /// Answers for every host that is no literal address, from now on; empty restores the default.
   void set_resolver(resolver_function resolver);
 
+  // ---- executors: include <rondo/executor.hpp> to call these ----
+
+  /// Calls `f(args...)` in an executor; null: in the default one, a thread pool that is made at the
+  /// first use. The call runs in an empty context; see also `to_thread`. Cancelling the future
+  /// stops the call only if it has not begun.
+  /// @throws std::logic_error  the executor is shut down
+  /// @throws std::system_error  there is no thread and none can be made
+  ///
+  /// @par asyncio
+  /// `loop.run_in_executor`
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  future<detail::call_result<F, Args...>> run_in_executor(executor* where, F&& f, Args&&... args);
+
+  /// What null means for `run_in_executor`, and `to_thread`, from now on; null: a new default one.
+  /// `close` shuts it down without waiting for it, whoever else uses it.
+  void set_default_executor(std::shared_ptr<thread_pool_executor> pool);
+
+  /// Refuses calls of the default executor from now on, and waits until those that were made are
+  /// done. Idempotent.
+  /// @param timeout  after it a warning is logged, and the threads are left to themselves
+  ///
+  /// @par asyncio
+  /// `loop.shutdown_default_executor`
+  coro<> shutdown_default_executor(std::optional<interval> timeout = {});
+
   // ---- errors and debugging ----
 
   using exception_handler = std::function<void(event_loop&, const exception_context&)>;
@@ -389,6 +423,8 @@ class RONDO_EXPORT event_loop {
   void queue_ready(detail::ready_node& node) noexcept { core_->ready.push(node); }
   void arm_timer(detail::timer_node& node, time_point when);
   void disarm_timer(detail::timer_node& node) noexcept;
+  /// Sends a job off, for `result`; null: to the default executor.
+  void submit_job(executor* where, detail::unsubmitted_job job, const any_future& result);
   [[nodiscard]] detail::loop_core& core() const noexcept { return *core_; }
   [[nodiscard]] detail::loop_internals& internals() const noexcept { return *internals_; }
 

@@ -12,6 +12,7 @@
 #include <rondo/event_loop.hpp>
 #include <rondo/exception_context.hpp>
 #include <rondo/exception_group.hpp>
+#include <rondo/executor.hpp>
 #include <rondo/future.hpp>
 #include <rondo/handle.hpp>
 #include <rondo/interval.hpp>
@@ -31,5 +32,6 @@
 #include <rondo/task.hpp>
 #include <rondo/threadsafe_promise.hpp>
 #include <rondo/timeouts.hpp>
+#include <rondo/to_thread.hpp>
 #include <rondo/transports.hpp>
 #include <rondo/version.hpp>

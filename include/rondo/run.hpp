@@ -56,7 +56,8 @@ class RONDO_EXPORT runner {
     return detail::take_result<T>(main);
   }
 
-  /// Cancels what is left, waits for it, and closes the loop. Idempotent.
+  /// Cancels what is left, waits for it and for the calls of the default executor (300 s at most),
+  /// and closes the loop. Idempotent.
   void close();
 
   /// The loop, made at the first use.

@@ -379,6 +379,7 @@ void event_loop::close() {
     resource.on_loop_close();
   }
   drop_queued();
+  detail::close_default_executor(in);
   // Nothing queues a pending task any more: its memory may go before that of the queue.
   detail::task_core* const first = core_->tasks;
   for (detail::task_core* each = first; each != nullptr;) {

@@ -31,6 +31,8 @@ struct loop_internals {
   event_loop::exception_handler on_exception;
   task_factory factory = nullptr;
   event_loop::resolver_function resolver;  // empty: the default
+  std::shared_ptr<thread_pool_executor> default_executor;
+  bool default_executor_shut_down = false;
   std::unordered_map<int, watchers> watched;
   std::unordered_map<int, block_ref<handle_block>> signals;
   std::uint64_t fork_generation = 0;
@@ -56,6 +58,9 @@ struct loop_internals {
 /// How often a handled signal has arrived in this process; arrivals that become one callback are
 /// counted each.
 [[nodiscard]] std::uint32_t signal_arrivals(int signal_number) noexcept;
+
+/// Shuts it down without waiting for it, and lets go of it.
+void close_default_executor(loop_internals& of) noexcept;
 
 /// Sees to it that a child that is forked while a loop runs goes no further with it.
 void stop_children_of_fork();

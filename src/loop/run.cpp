@@ -25,6 +25,9 @@ namespace rondo {
 inline namespace v0 {
 namespace {
 
+// As long as asyncio.run waits for threads.
+constexpr interval executor_patience = std::chrono::seconds(300);
+
 coro<void> wait_for_all(const std::vector<any_task>& tasks) {
   for (const any_task& each : tasks) co_await detail::done_awaiter(each.core());
 }
@@ -152,6 +155,9 @@ void runner::close() {
     }
   } const guard{loop_};
   cancel_what_is_left(*loop_);
+  if (loop_->internals().default_executor) {
+    loop_->run_until_complete(loop_->shutdown_default_executor(executor_patience));
+  }
 }
 
 }  // namespace v0

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -82,6 +83,7 @@ constinit system_calls sys{
     .stat = ::stat,
     .lstat = ::lstat,
     .fstat = ::fstat,
+    .memfd_create = ::memfd_create,
 
     .epoll_create1 = ::epoll_create1,
     .epoll_ctl = ::epoll_ctl,
@@ -98,6 +100,11 @@ constinit system_calls sys{
     .raise = ::raise,
     .kill = ::kill,
     .getpid = ::getpid,
+    .fork = ::fork,
+    .waitpid = ::waitpid,
+    .waitid = ::waitid,
+    .exit_at_once = ::_exit,
+    .pthread_create = ::pthread_create,
 
     .getaddrinfo = ::getaddrinfo,
     .freeaddrinfo = ::freeaddrinfo,

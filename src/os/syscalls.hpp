@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <cstddef>
@@ -72,6 +74,7 @@ struct system_calls {
   int (*stat)(const char* path, struct ::stat* result);
   int (*lstat)(const char* path, struct ::stat* result);
   int (*fstat)(int fd, struct ::stat* result);
+  int (*memfd_create)(const char* name, unsigned flags);
 
   // ---- readiness
   int (*epoll_create1)(int flags);
@@ -91,6 +94,12 @@ struct system_calls {
   int (*raise)(int signal);
   int (*kill)(pid_t process, int signal);
   pid_t (*getpid)();
+  pid_t (*fork)();
+  pid_t (*waitpid)(pid_t process, int* status, int flags);
+  int (*waitid)(idtype_t kind, id_t which, ::siginfo_t* found, int flags);
+  void (*exit_at_once)(int status);  // _exit
+  int (*pthread_create)(pthread_t* made, const pthread_attr_t* attributes, void* (*entry)(void*),
+                        void* argument);
 
   // ---- names
   int (*getaddrinfo)(const char* host, const char* service, const ::addrinfo* hints,
