@@ -157,6 +157,11 @@ std::size_t thread_pool::threads() const {
   return threads_;
 }
 
+std::size_t thread_pool::idle() const {
+  const std::lock_guard lock(mutex_);
+  return idle_;
+}
+
 }  // namespace detail
 
 namespace {

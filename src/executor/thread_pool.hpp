@@ -36,6 +36,7 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
 
   [[nodiscard]] std::size_t most_threads() const noexcept { return most_; }
   [[nodiscard]] std::size_t threads() const;
+  [[nodiscard]] std::size_t idle() const;
   /// The executor goes: waits for the threads, unless they were left alone or this is one of them.
   void abandon();
   [[nodiscard]] bool of_this_process() const noexcept { return forks_ == os::fork_generation(); }
