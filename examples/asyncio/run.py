@@ -12,7 +12,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
-ALONE = ["hello_world", "display_date", "add_reader", "signals"]
+ALONE = ["hello_world", "display_date", "add_reader", "signals", "run_in_executor", "queue_workers"]
 ECHO = ["streams", "protocol"]
 LIMIT = 30  # seconds; guards against a hang only
 

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+// rondo tests: a source that uses the precompiled header; without one CMake makes none.
