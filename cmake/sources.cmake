@@ -4,11 +4,15 @@
 # Public headers, installed as they stand (version.hpp and detail/export.hpp are generated).
 set(rondo_headers
   include/rondo/address.hpp
+  include/rondo/as_completed.hpp
+  include/rondo/async_generator.hpp
   include/rondo/backend.hpp
+  include/rondo/concurrent_future.hpp
   include/rondo/connect_error.hpp
   include/rondo/connections.hpp
   include/rondo/context.hpp
   include/rondo/coro.hpp
+  include/rondo/ensure_future.hpp
   include/rondo/errors.hpp
   include/rondo/event_loop.hpp
   include/rondo/exception_context.hpp
@@ -16,6 +20,7 @@ set(rondo_headers
   include/rondo/executor.hpp
   include/rondo/future.hpp
   include/rondo/fwd.hpp
+  include/rondo/gather.hpp
   include/rondo/handle.hpp
   include/rondo/interval.hpp
   include/rondo/locks.hpp
@@ -29,18 +34,22 @@ set(rondo_headers
   include/rondo/run.hpp
   include/rondo/selector.hpp
   include/rondo/server.hpp
+  include/rondo/shield.hpp
   include/rondo/sleep.hpp
   include/rondo/socket.hpp
   include/rondo/streams.hpp
   include/rondo/task.hpp
+  include/rondo/task_group.hpp
   include/rondo/threadsafe_promise.hpp
   include/rondo/timeouts.hpp
   include/rondo/to_thread.hpp
   include/rondo/transports.hpp
+  include/rondo/wait.hpp
   include/rondo/detail/bytes.hpp
   include/rondo/detail/callback.hpp
   include/rondo/detail/connect_arguments.hpp
   include/rondo/detail/context_ref.hpp
+  include/rondo/detail/copyable.hpp
   include/rondo/detail/done_awaiter.hpp
   include/rondo/detail/foreign.hpp
   include/rondo/detail/future_core.hpp
@@ -64,14 +73,18 @@ set(rondo_sources
   src/executor/process_call.cpp
   src/executor/process_pool.cpp
   src/executor/thread_pool.cpp
+  src/loop/async_generator.cpp
   src/loop/callback.cpp
+  src/loop/concurrent_future.cpp
   src/loop/context.cpp
   src/loop/errors.cpp
   src/loop/event_loop.cpp
   src/loop/exception_group.cpp
   src/loop/exception_handler.cpp
+  src/loop/exception_kind.cpp
   src/loop/foreign.cpp
   src/loop/future.cpp
+  src/loop/gather.cpp
   src/loop/inbox.cpp
   src/loop/locks.cpp
   src/loop/log.cpp
@@ -80,12 +93,15 @@ set(rondo_sources
   src/loop/queues.cpp
   src/loop/run.cpp
   src/loop/running.cpp
+  src/loop/shield.cpp
   src/loop/signals.cpp
   src/loop/sleep.cpp
   src/loop/task.cpp
+  src/loop/task_group.cpp
   src/loop/threadsafe_promise.cpp
   src/loop/timeouts.cpp
   src/loop/timer_heap.cpp
+  src/loop/wait.cpp
   src/os/descriptor.cpp
   src/os/fork.cpp
   src/os/syscalls.cpp

@@ -5,6 +5,7 @@
 #include <rondo/context.hpp>
 #include <rondo/coro.hpp>
 #include <rondo/detail/callback.hpp>
+#include <rondo/detail/copyable.hpp>
 #include <rondo/detail/export.hpp>
 #include <rondo/detail/future_core.hpp>
 #include <rondo/detail/task_core.hpp>
@@ -40,29 +41,31 @@ struct callback_id {
 
 namespace detail {
 
-// Containers claim to be copyable whatever they hold.
-template <class T>
-[[nodiscard]] consteval bool is_copyable() {
-  if constexpr (!std::copy_constructible<T>) {
-    return false;
-  } else if constexpr (requires {
-                         typename T::value_type;
-                         typename T::allocator_type;
-                       }) {
-    return is_copyable<typename T::value_type>();
-  } else {
-    return true;
-  }
-}
-template <class T>
-inline constexpr bool copyable = is_copyable<T>();
-
 struct nothing {};
 /// How a result is kept: references as pointers.
 template <class T>
 using stored =
     std::conditional_t<std::is_void_v<T>, nothing,
                        std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+
+// A kind of future that is made of other futures says how it is cancelled, and when it lives on
+// without a handle.
+template <class Base>
+[[nodiscard]] consteval auto cancel_function_of() -> bool (*)(future_core&, std::string_view) {
+  if constexpr (requires { &Base::cancel_kind; }) {
+    return &Base::cancel_kind;
+  } else {
+    return nullptr;
+  }
+}
+template <class Base>
+[[nodiscard]] consteval auto outlive_function_of() -> bool (*)(future_core&) noexcept {
+  if constexpr (requires { &Base::outlive_handles; }) {
+    return &Base::outlive_handles;
+  } else {
+    return nullptr;
+  }
+}
 
 /// A future or task together with the place of its result.
 template <class T, class Base>
@@ -410,7 +413,8 @@ void typed_core<T, Base>::take_from_frame(future_core& self, void* frame) {
 }
 
 template <class T, class Base>
-const future_table typed_core<T, Base>::table = {&typed_core::destroy_self, &typeid(result_type<T>),
+const future_table typed_core<T, Base>::table = {&typed_core::destroy_self,
+                                                 &typeid(result_type<T>),
                                                  [] {
 // offsetof is conditionally supported here and does what is meant on both compilers.
 #pragma GCC diagnostic push
@@ -418,7 +422,9 @@ const future_table typed_core<T, Base>::table = {&typed_core::destroy_self, &typ
                                                    return offsetof(typed_core, value);
 #pragma GCC diagnostic pop
                                                  }(),
-                                                 &typed_core::take_from_frame};
+                                                 &typed_core::take_from_frame,
+                                                 cancel_function_of<Base>(),
+                                                 outlive_function_of<Base>()};
 
 }  // namespace detail
 }  // namespace v0

@@ -51,6 +51,7 @@ void report_unretrieved(future_core& core) {
 }  // namespace
 
 void destroy(future_core& core) noexcept {
+  if (core.table->outlive_handles != nullptr && core.table->outlive_handles(core)) return;
   if (core.state == future_state::failed && !core.retrieved) {
     core.references = 1;
     try {
@@ -110,6 +111,12 @@ bool cancel(future_core& core, std::string_view message) {
     core.retrieved = true;
     return false;
   }
+  if (core.table->cancel != nullptr) return core.table->cancel(core, message);
+  finish_cancelled(core, message);
+  return true;
+}
+
+void finish_cancelled(future_core& core, std::string_view message) {
   if (!message.empty()) {
     core.exception = std::make_exception_ptr(cancelled_error(std::string(message)));
   }
@@ -121,7 +128,6 @@ bool cancel(future_core& core, std::string_view message) {
   } else {
     finish(core, future_state::cancelled);
   }
-  return true;
 }
 
 void check_settable(const future_core& core) {

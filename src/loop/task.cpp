@@ -6,6 +6,7 @@
 #include <rondo/event_loop.hpp>
 #include <rondo/log.hpp>
 
+#include "exception_kind.hpp"
 #include "loop_internals.hpp"
 #include "running_scope.hpp"
 #include "task_list.hpp"
@@ -16,10 +17,8 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <iterator>
 #include <stdexcept>
 #include <string>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -55,41 +54,6 @@ task_label& make_label(task_core& task) {
 std::uintptr_t next_number() noexcept {
   static std::atomic<std::uintptr_t> last = 0;
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
-}
-
-enum class exception_kind : std::uint8_t { ordinary, cancellation, ends_program };
-
-exception_kind find_kind_of(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const cancelled_error&) {
-    return exception_kind::cancellation;
-  } catch (const keyboard_interrupt&) {
-    return exception_kind::ends_program;
-  } catch (const system_exit&) {
-    return exception_kind::ends_program;
-  } catch (...) {
-    return exception_kind::ordinary;
-  }
-}
-
-exception_kind kind_of(const std::exception_ptr& error) noexcept {
-#ifdef __GLIBCXX__
-  // Rethrowing takes more than a microsecond. The answer depends on the type alone, so the last few
-  // are remembered.
-  struct known {
-    const std::type_info* type;
-    exception_kind kind;
-  };
-  static constinit thread_local known cache[8] = {};
-  const std::type_info* const type = error.__cxa_exception_type();
-  known& place = cache[(reinterpret_cast<std::uintptr_t>(type) >> 4U) % std::size(cache)];
-  if (place.type != type) [[unlikely]]
-    place = known{type, find_kind_of(error)};
-  return place.kind;
-#else
-  return find_kind_of(error);
-#endif
 }
 
 // The coroutine has ended: its result or exception becomes the task's. The frame is gone before
@@ -197,21 +161,22 @@ task_core* awaited_task(const task_core& task) noexcept {
   return on != nullptr && on->is_task ? static_cast<task_core*>(on) : nullptr;
 }
 
-// The pending task that this one waits for.
-task_core* next_in_chain(const task_core& task) noexcept {
+// The pending task that this one waits for, if a request that comes to `first` gets through to it.
+task_core* next_in_chain(const task_core& task, const task_core& first) noexcept {
+  if (task.shield != nullptr && &task != &first) return nullptr;
   task_core* const inner = awaited_task(task);
   return inner == nullptr || inner->done() ? nullptr : inner;
 }
 
 // The last of the tasks that wait for each other, beginning with `task`: it waits for something
-// else, or for one that was met before.
+// else, or for one that was met before, or is shielded.
 task_core* end_of_chain(task_core& task) noexcept {
   // Brent's algorithm: no memory, no marks.
   task_core* checkpoint = &task;
   std::size_t steps = 0;
   std::size_t limit = 1;
   for (task_core* each = &task;;) {
-    task_core* const inner = next_in_chain(*each);
+    task_core* const inner = next_in_chain(*each, task);
     if (inner == nullptr) return each;
     ++steps;
     if (inner == checkpoint) break;
@@ -227,11 +192,11 @@ task_core* end_of_chain(task_core& task) noexcept {
   task_core* before = nullptr;
   for (; steps > 0; --steps) {
     before = ahead;
-    ahead = next_in_chain(*ahead);
+    ahead = next_in_chain(*ahead, task);
   }
-  for (task_core* behind = &task; behind != ahead; behind = next_in_chain(*behind)) {
+  for (task_core* behind = &task; behind != ahead; behind = next_in_chain(*behind, task)) {
     before = ahead;
-    ahead = next_in_chain(*ahead);
+    ahead = next_in_chain(*ahead, task);
   }
   return before;
 }
@@ -243,6 +208,19 @@ void remember_message(task_core& task, std::string_view message) {
   } else if (task_label* const label = label_of(task); label != nullptr) {
     label->message.clear();
   }
+}
+
+void count_request(task_core& task, std::string_view message) {
+  remember_message(task, message);
+  ++task.cancel_requests;
+  task.met_completed_io = false;
+}
+
+// Leaves a request that comes from inside of one shield to the next one within.
+void hold_request(task_core& task, const shield_scope* inside) noexcept {
+  shield_scope* holder = task.shield;
+  while (holder->outer != inside) holder = holder->outer;
+  holder->holds_request = true;
 }
 
 }  // namespace
@@ -342,21 +320,39 @@ void task_core::throw_cancelled() {
   throw cancelled_error(own == nullptr ? std::string() : own->message);
 }
 
+shield_scope::shield_scope() : task(*running_task()), outer(std::exchange(task.shield, this)) {
+  holds_request = std::exchange(task.must_cancel, false);
+}
+
+shield_scope::~shield_scope() {
+  task.shield = outer;
+  if (holds_request) task.must_cancel = true;
+}
+
 bool cancel_task(task_core& task, std::string_view message) {
+  return cancel_inside(task, message, nullptr);
+}
+
+bool cancel_inside(task_core& task, std::string_view message, const shield_scope* inside) {
   if (task.done()) {
     task.retrieved = true;
     return false;
+  }
+  if (task.shield != inside) {
+    count_request(task, message);
+    hold_request(task, inside);
+    return true;
   }
   // Tasks that wait for each other form a chain, possibly a million long: no recursion. A ring of
   // them would never wake, so there the request stops at the last task that it has not met yet.
   task_core* const last = end_of_chain(task);
   for (task_core* each = &task;; each = awaited_task(*each)) {
-    remember_message(*each, message);
-    ++each->cancel_requests;
-    each->met_completed_io = false;
+    count_request(*each, message);
     if (each == last) break;
   }
-  if (last->waiting_on == nullptr) {
+  if (last != &task && last->shield != nullptr) {
+    hold_request(*last, nullptr);
+  } else if (last->waiting_on == nullptr) {
     last->must_cancel = true;
   } else if (const task_core* const inner = awaited_task(*last);
              inner != nullptr && !inner->done()) {
@@ -373,6 +369,9 @@ std::uint32_t uncancel_task(task_core& task) noexcept {
   if (task.cancel_requests > 0 && --task.cancel_requests == 0) {
     task.must_cancel = false;
     task.met_completed_io = false;
+    for (shield_scope* each = task.shield; each != nullptr; each = each->outer) {
+      each->holds_request = false;
+    }
   }
   return task.cancel_requests;
 }

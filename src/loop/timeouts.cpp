@@ -41,6 +41,7 @@ struct timeout_state : timer_node, soon_node {
   interval delay;
   time_point when;
   task_core* task = nullptr;
+  const shield_scope* inside = nullptr;  // the shield in which it was entered
 };
 
 void retain(timeout_state& state) noexcept { ++state.references; }
@@ -86,7 +87,7 @@ void arm(timeout_state& state) {
 void expire(timeout_state& state) {
   if (state.phase != timeout_phase::active) return;
   state.phase = timeout_phase::expiring;
-  cancel_task(*state.task, "");
+  cancel_inside(*state.task, "", state.inside);
 }
 
 }  // namespace
@@ -169,6 +170,7 @@ void timeout::enter() const {
   detail::task_core* const task = detail::running_task();
   if (task == nullptr) throw std::logic_error("a timeout must be used inside a task");
   state.task = task;
+  state.inside = task->shield;
   // A request that is on its way already will be delivered inside: it counts as one from outside,
   // gh-134471.
   state.requests_at_entry = task->cancel_requests - (task->must_cancel ? 1 : 0);

@@ -45,6 +45,10 @@ struct future_table {
   std::size_t value_offset;    // from the future_core
   // Tasks only: moves the result out of the finished frame.
   void (*take_result)(future_core& self, void* frame);
+  // Futures that are made of others only, null elsewhere: asks those to end; and whether they keep
+  // this one, which has no handle any more, because somebody waits.
+  bool (*cancel)(future_core& self, std::string_view message);
+  bool (*outlive_handles)(future_core& self) noexcept;
 };
 
 struct future_core {
@@ -109,6 +113,8 @@ RONDO_EXPORT void remove_waiter(future_core& core, future_waiter& waiter) noexce
 /// @throws loop_closed_error  there are callbacks and the loop is closed; the state has changed
 RONDO_EXPORT void finish(future_core& core, future_state state);
 RONDO_EXPORT bool cancel(future_core& core, std::string_view message);
+/// Makes a pending one cancelled, whatever it is made of.
+RONDO_EXPORT void finish_cancelled(future_core& core, std::string_view message);
 RONDO_EXPORT void set_exception(future_core& core, std::exception_ptr error);
 /// Throws unless a result can be set now.
 RONDO_EXPORT void check_settable(const future_core& core);

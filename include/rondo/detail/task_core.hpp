@@ -26,6 +26,20 @@ struct coro_promise_base {
   std::source_location where;    // of the await that it is suspended at
 };
 
+/// While it lives, requests to cancel the running task that come from outside of it are kept, and
+/// delivered afterwards. Shields of a task are nested.
+class RONDO_EXPORT shield_scope {
+ public:
+  shield_scope();
+  shield_scope(const shield_scope&) = delete;
+  shield_scope& operator=(const shield_scope&) = delete;
+  ~shield_scope();
+
+  task_core& task;
+  shield_scope* outer;
+  bool holds_request = false;  // one that comes from just outside
+};
+
 /// A task: a future whose result comes from a coroutine that the loop steps.
 struct task_core : future_core, ready_node {
   task_core(const future_table& operations, loop_core& where) noexcept;
@@ -76,6 +90,7 @@ struct task_core : future_core, ready_node {
   suspension* waiting_on = nullptr;
   std::uintptr_t label = 0;  // a number with the lowest bit set, or a task_label*
   context_ref bound_context;
+  shield_scope* shield = nullptr;  // the innermost
   task_core* next_task = nullptr;  // circular list of the loop's pending tasks
   task_core* previous_task = nullptr;
   std::uint32_t cancel_requests = 0;
@@ -107,6 +122,10 @@ inline future_suspension::future_suspension() noexcept
 RONDO_EXPORT void start_task(task_core& task, void* frame, std::string_view name,
                              const context* bound, bool eager);
 RONDO_EXPORT bool cancel_task(task_core& task, std::string_view message);
+/// The same on behalf of something that the task entered inside of a shield: that one does not keep
+/// the request.
+RONDO_EXPORT bool cancel_inside(task_core& task, std::string_view message,
+                                const shield_scope* inside);
 RONDO_EXPORT std::uint32_t uncancel_task(task_core& task) noexcept;
 [[nodiscard]] RONDO_EXPORT std::string task_name(const task_core& task);
 RONDO_EXPORT void set_task_name(task_core& task, std::string_view name);
