@@ -203,6 +203,58 @@ rondo::coro<> ping_pong_body(benchmark::State& state) {
 void ping_pong(benchmark::State& state) { rondo::run(ping_pong_body(state)); }
 BENCHMARK(ping_pong)->Name("ping_pong/rondo");
 
+// ---- structured concurrency --------------------------------------------------------------------
+
+// A thousand children: alone, in a group, gathered. What the last two cost beyond the first is
+// their own.
+constexpr int children = 1000;
+
+rondo::coro<int> child(int value) {
+  co_await rondo::yield_now();
+  co_return value;
+}
+
+rondo::coro<> children_alone_body(benchmark::State& state) {
+  int sum = 0;
+  std::vector<rondo::task<int>> tasks;
+  tasks.reserve(children);
+  for (auto _ : state) {
+    for (int i = 0; i < children; ++i) tasks.push_back(rondo::create_task(child(i)));
+    for (const auto& each : tasks) sum += co_await each;
+    tasks.clear();
+  }
+  benchmark::DoNotOptimize(sum);
+  measure::operations(state, children);
+}
+void children_alone(benchmark::State& state) { rondo::run(children_alone_body(state)); }
+BENCHMARK(children_alone)->Name("children_alone/rondo");
+
+rondo::coro<> children_in_group_body(benchmark::State& state) {
+  const auto body = [](rondo::task_group& group) -> rondo::coro<> {
+    for (int i = 0; i < children; ++i) group.create_task(child(i));
+    co_return;
+  };
+  for (auto _ : state) co_await rondo::with_task_group(body);
+  measure::operations(state, children);
+}
+void children_in_group(benchmark::State& state) { rondo::run(children_in_group_body(state)); }
+BENCHMARK(children_in_group)->Name("children_in_group/rondo");
+
+rondo::coro<> children_gathered_body(benchmark::State& state) {
+  int sum = 0;
+  for (auto _ : state) {
+    std::vector<rondo::coro<int>> coros;
+    coros.reserve(children);
+    for (int i = 0; i < children; ++i) coros.push_back(child(i));
+    const std::vector<int> results = co_await rondo::gather(std::move(coros));
+    sum += results.back();
+  }
+  benchmark::DoNotOptimize(sum);
+  measure::operations(state, children);
+}
+void children_gathered(benchmark::State& state) { rondo::run(children_gathered_body(state)); }
+BENCHMARK(children_gathered)->Name("children_gathered/rondo");
+
 // ---- timers ------------------------------------------------------------------------------------
 
 std::chrono::nanoseconds far_delay(measure::random& random) {

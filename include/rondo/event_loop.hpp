@@ -122,6 +122,13 @@ class RONDO_EXPORT event_loop {
   /// @throws loop_running_error  the loop runs
   void close();
 
+  /// Closes the asynchronous generators that have begun and are not at their end, all at once, and
+  /// reports what their cleanup throws. One that begins later is warned of.
+  ///
+  /// @par asyncio
+  /// `loop.shutdown_asyncgens`
+  [[nodiscard]] coro<> shutdown_asyncgens();
+
   /// One iteration that waits for events at most `max_wait`; how many callbacks it ran.
   std::size_t run_once(interval max_wait = std::chrono::seconds(0));
 

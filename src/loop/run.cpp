@@ -155,6 +155,9 @@ void runner::close() {
     }
   } const guard{loop_};
   cancel_what_is_left(*loop_);
+  if (loop_->core().generators != nullptr) {
+    loop_->run_until_complete(loop_->shutdown_asyncgens());
+  }
   if (loop_->internals().default_executor) {
     loop_->run_until_complete(loop_->shutdown_default_executor(executor_patience));
   }

@@ -59,6 +59,8 @@ auto as_future(A&& awaitable) {
                          typename plain::value_type;
                        }) {
     return static_cast<future<typename plain::value_type>>(std::forward<A>(awaitable));
+  } else if constexpr (requires { awaitable.core(); }) {
+    return future<void>(awaitable.core());
   } else {
     using result = awaited_value<plain>;
     return static_cast<future<result>>(spawn(

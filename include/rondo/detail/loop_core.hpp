@@ -19,6 +19,7 @@ class event_loop;
 
 namespace detail {
 struct task_core;
+struct generator_promise_base;
 
 /// What a thread runs now.
 struct thread_state {
@@ -73,9 +74,11 @@ struct loop_core {
   timer_heap timers;
   ready_queue at_end;  // nodes to run when the batch is over: writes that leave together
   backend* io = nullptr;
-  event_loop* loop = nullptr;          // null once it is destroyed
-  task_core* tasks = nullptr;          // circular list of the tasks that are not done
-  loop_resource* resources = nullptr;  // circular list of what close() lets go
+  event_loop* loop = nullptr;                    // null once it is destroyed
+  task_core* tasks = nullptr;                    // circular list of the tasks that are not done
+  loop_resource* resources = nullptr;            // circular list of what close() lets go
+  generator_promise_base* generators = nullptr;  // circular list of those that have begun
+  bool generators_shut_down = false;
   std::size_t task_count = 0;
   std::size_t handle_count = 0;      // handles that are queued or armed
   std::size_t operation_count = 0;   // given to the backend and not completed
