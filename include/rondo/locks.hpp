@@ -260,11 +260,12 @@ class RONDO_EXPORT lock {
   friend class detail::condition_awaiter;
 
   void check_release() const;
+  [[nodiscard]] bool live_waiters() noexcept;  // who were not cancelled
   void wake_first() noexcept {
     if (!waiters_.empty() && !waiters_.front().woken) waiters_.front().wake();
   }
 
-  detail::waiter_list waiters_;  // a woken one stays until it runs
+  detail::waiter_list waiters_;  // one that is woken or cancelled stays until it runs
   detail::loop_binding loop_;
   bool locked_ = false;
 };
@@ -611,7 +612,7 @@ inline lock_awaiter::lock_awaiter(lock& on, bool uninterrupted) noexcept
 }
 
 inline bool lock_awaiter::await_ready() noexcept {
-  if (on_->locked_ || !on_->waiters_.empty()) return false;
+  if (on_->locked_ || (!on_->waiters_.empty() && on_->live_waiters())) return false;
   on_->locked_ = true;
   return true;
 }

@@ -85,8 +85,13 @@ void report_failed_release() noexcept {
 // ---- lock ----
 
 bool lock_awaiter::on_cancel(suspension& self, task_core& by) {
-  if (static_cast<lock_awaiter&>(self).shielded) return false;
-  return cancel_waiter(self, by);
+  auto& mine = static_cast<lock_awaiter&>(self);
+  if (mine.shielded) return false;
+  // It keeps its place until it runs, as asyncio's does: a release before that wakes nobody, and it
+  // passes that on.
+  mine.woken = true;
+  by.wake_cancelled();
+  return true;
 }
 
 void lock_awaiter::wait(task_core& by, void* frame) {
@@ -100,7 +105,6 @@ void lock_awaiter::wait(task_core& by, void* frame) {
 void lock_awaiter::finish() {
   task_core& by = *std::exchange(task, nullptr);
   if (by.throwing && !shielded) {
-    // Woken or not, as asyncio/locks.py: Lock.acquire; who was not woken left the line already.
     if (linked()) abandon();
     by.throw_cancelled();
   }
@@ -223,6 +227,13 @@ class relock_awaiter : public lock_awaiter {
 }  // namespace detail
 
 // ---- lock ----
+
+bool lock::live_waiters() noexcept {
+  bool found = false;
+  waiters_.for_each(
+      [&found](const detail::waiter& each) { found = found || !each.task->throwing; });
+  return found;
+}
 
 void lock::check_release() const {
   if (!locked_) throw std::logic_error("the lock is not locked");
