@@ -53,13 +53,11 @@ inline std::string name_of(action what) {
   return "";
 }
 
-inline bool idle(const manual_loop& loop) {
-  return loop.core().ready.empty() && loop.core().timers.empty();
-}
+inline bool idle(const manual_loop& loop) { return !loop.has_work() && loop.core().timers.empty(); }
 
 /// One iteration; the clock jumps if it would do nothing.
 inline void step(manual_loop& loop) {
-  if (loop.core().ready.empty() && !loop.core().timers.empty()) {
+  if (!loop.has_work() && !loop.core().timers.empty()) {
     const rondo::time_point next{rondo::clock::duration(loop.core().timers.earliest())};
     if (next > loop.time()) loop.advance(next - loop.time());
   }

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "loop/loop_internals.hpp"
+
 namespace rondo_test {
 
 /// Collects what is logged while it lives.
@@ -83,10 +85,15 @@ class manual_loop final : public rondo::selector_event_loop {
   void advance(rondo::interval by) { now_ = rondo::detail::add_saturated(now_, by); }
   [[nodiscard]] rondo::interval elapsed() const { return now_ - rondo::time_point(start); }
 
+  /// Whether there is something to run now, also from other threads.
+  [[nodiscard]] bool has_work() const {
+    return !core().ready.empty() || internals().from_threads->has_work();
+  }
+
   /// Runs until the future is done. Throws if it never will be.
   void drive(const rondo::any_future& awaited) {
     while (!awaited.done()) {
-      if (core().ready.empty()) {
+      if (!has_work()) {
         if (core().timers.empty()) throw std::runtime_error("nothing can happen any more");
         const rondo::time_point next{rondo::clock::duration(core().timers.earliest())};
         if (next > now_) now_ = next;
@@ -105,7 +112,7 @@ class manual_loop final : public rondo::selector_event_loop {
 
   /// Runs until nothing is ready.
   void settle() {
-    while (!core().ready.empty()) run_once();
+    while (has_work()) run_once();
   }
 
   [[nodiscard]] std::size_t reported(std::string_view part) const {
