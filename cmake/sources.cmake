@@ -7,6 +7,7 @@ set(rondo_headers
   include/rondo/as_completed.hpp
   include/rondo/async_generator.hpp
   include/rondo/backend.hpp
+  include/rondo/call_graph.hpp
   include/rondo/concurrent_future.hpp
   include/rondo/connect_error.hpp
   include/rondo/connections.hpp
@@ -74,9 +75,11 @@ set(rondo_sources
   src/executor/process_pool.cpp
   src/executor/thread_pool.cpp
   src/loop/async_generator.cpp
+  src/loop/call_graph.cpp
   src/loop/callback.cpp
   src/loop/concurrent_future.cpp
   src/loop/context.cpp
+  src/loop/describe.cpp
   src/loop/errors.cpp
   src/loop/event_loop.cpp
   src/loop/exception_group.cpp
@@ -96,6 +99,7 @@ set(rondo_sources
   src/loop/shield.cpp
   src/loop/signals.cpp
   src/loop/sleep.cpp
+  src/loop/slow_callbacks.cpp
   src/loop/task.cpp
   src/loop/task_group.cpp
   src/loop/threadsafe_promise.cpp

@@ -81,6 +81,9 @@ struct final_awaiter {
 
 /// What every coroutine of the library does at its awaits.
 struct awaiting_promise : coro_promise_base {
+  awaiting_promise() noexcept = default;
+  explicit awaiting_promise(const std::source_location& function) noexcept { where = function; }
+
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
 
@@ -122,6 +125,8 @@ struct awaiting_promise : coro_promise_base {
 };
 
 struct coro_promise_common : awaiting_promise {
+  using awaiting_promise::awaiting_promise;
+
   [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { task->core->exception = std::current_exception(); }
 };
@@ -132,7 +137,9 @@ struct coro_promise : coro_promise_common {
       alignof(T) <= 16,
       "g++ 12 and clang 16 misplace coroutine results that are aligned to more than 16 bytes");
 
-  coro_promise() noexcept {}
+  // Both compilers evaluate the default argument for the coroutine function.
+  explicit coro_promise(std::source_location function = std::source_location::current()) noexcept
+      : coro_promise_common(function) {}
   ~coro_promise() {
     if (has_value) value.~T();
   }
@@ -158,6 +165,9 @@ struct coro_promise : coro_promise_common {
 
 template <class T>
 struct coro_promise<T&> : coro_promise_common {
+  explicit coro_promise(std::source_location function = std::source_location::current()) noexcept
+      : coro_promise_common(function) {}
+
   coro<T&> get_return_object() noexcept;
   void return_value(T& result) noexcept { value = std::addressof(result); }
   [[nodiscard]] T& take() const noexcept { return *value; }
@@ -166,6 +176,9 @@ struct coro_promise<T&> : coro_promise_common {
 
 template <>
 struct coro_promise<void> : coro_promise_common {
+  explicit coro_promise(std::source_location function = std::source_location::current()) noexcept
+      : coro_promise_common(function) {}
+
   coro<void> get_return_object() noexcept;
   void return_void() const noexcept {}
   void take() const noexcept {}

@@ -26,6 +26,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -136,20 +137,28 @@ class RONDO_EXPORT event_loop {
 
   /// Schedules `f(args...)` for the next iteration, in a copy of the running context or in the
   /// given one. What it throws goes to the exception handler.
+  /// @param place  shown in reports about the callback
   /// @throws loop_closed_error
   ///
   /// @par asyncio
   /// `loop.call_soon`
-  template <class F, class... Args>
-    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-  handle call_soon(F&& f, Args&&... args) {
-    return schedule(
-        make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...), nullptr);
+  template <class F>
+    requires std::invocable<std::decay_t<F>>
+  handle call_soon(F&& f, std::source_location place = std::source_location::current()) {
+    return schedule(make_block<detail::handle_block>(place, std::forward<F>(f)), nullptr);
+  }
+  template <class F, class Arg, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Arg>, std::decay_t<Args>...>
+  handle call_soon(F&& f, Arg&& arg, Args&&... args) {
+    return schedule(make_block<detail::handle_block>({}, std::forward<F>(f), std::forward<Arg>(arg),
+                                                     std::forward<Args>(args)...),
+                    nullptr);
   }
   template <class F, class... Args>
   handle call_soon(const context& bound, F&& f, Args&&... args) {
     return schedule(
-        make_block<detail::handle_block>(std::forward<F>(f), std::forward<Args>(args)...), &bound);
+        make_block<detail::handle_block>({}, std::forward<F>(f), std::forward<Args>(args)...),
+        &bound);
   }
 
   /// The same from any thread, also from one that runs no loop; wakes the loop if it sleeps. The
@@ -174,17 +183,26 @@ class RONDO_EXPORT event_loop {
   ///
   /// @par asyncio
   /// `loop.call_later`
-  template <class F, class... Args>
-    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-  timer_handle call_later(interval delay, F&& f, Args&&... args) {
+  template <class F>
+    requires std::invocable<std::decay_t<F>>
+  timer_handle call_later(interval delay, F&& f,
+                          std::source_location place = std::source_location::current()) {
+    return schedule_after(delay, make_block<detail::timer_block>(place, std::forward<F>(f)),
+                          nullptr);
+  }
+  template <class F, class Arg, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Arg>, std::decay_t<Args>...>
+  timer_handle call_later(interval delay, F&& f, Arg&& arg, Args&&... args) {
     return schedule_after(
-        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        delay,
+        make_block<detail::timer_block>({}, std::forward<F>(f), std::forward<Arg>(arg),
+                                        std::forward<Args>(args)...),
         nullptr);
   }
   template <class F, class... Args>
   timer_handle call_later(const context& bound, interval delay, F&& f, Args&&... args) {
     return schedule_after(
-        delay, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        delay, make_block<detail::timer_block>({}, std::forward<F>(f), std::forward<Args>(args)...),
         &bound);
   }
 
@@ -192,17 +210,25 @@ class RONDO_EXPORT event_loop {
   ///
   /// @par asyncio
   /// `loop.call_at`
-  template <class F, class... Args>
-    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-  timer_handle call_at(time_point when, F&& f, Args&&... args) {
+  template <class F>
+    requires std::invocable<std::decay_t<F>>
+  timer_handle call_at(time_point when, F&& f,
+                       std::source_location place = std::source_location::current()) {
+    return schedule_at(when, make_block<detail::timer_block>(place, std::forward<F>(f)), nullptr);
+  }
+  template <class F, class Arg, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Arg>, std::decay_t<Args>...>
+  timer_handle call_at(time_point when, F&& f, Arg&& arg, Args&&... args) {
     return schedule_at(
-        when, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        when,
+        make_block<detail::timer_block>({}, std::forward<F>(f), std::forward<Arg>(arg),
+                                        std::forward<Args>(args)...),
         nullptr);
   }
   template <class F, class... Args>
   timer_handle call_at(const context& bound, time_point when, F&& f, Args&&... args) {
     return schedule_at(
-        when, make_block<detail::timer_block>(std::forward<F>(f), std::forward<Args>(args)...),
+        when, make_block<detail::timer_block>({}, std::forward<F>(f), std::forward<Args>(args)...),
         &bound);
   }
 
@@ -239,7 +265,8 @@ class RONDO_EXPORT event_loop {
   template <class F, class... Args>
     requires detail::coroutine_function<F, Args...>
   task<detail::coroutine_result<F, Args...>> create_task(F&& function, Args&&... arguments) {
-    return create_task(task_options(), std::forward<F>(function), std::forward<Args>(arguments)...);
+    return create_task(task_options{.place = {}}, std::forward<F>(function),
+                       std::forward<Args>(arguments)...);
   }
 
   /// Makes the tasks from now on; null restores the default, `make_task`.
@@ -437,13 +464,15 @@ class RONDO_EXPORT event_loop {
 
  private:
   template <class Block, class F, class... Args>
-  detail::block_ref<Block> make_block(F&& f, Args&&... args) {
-    return detail::make_handle_block<Block, false>(
+  detail::block_ref<Block> make_block(std::source_location place, F&& f, Args&&... args) {
+    detail::block_ref<Block> made = detail::make_handle_block<Block, false, std::decay_t<F>>(
         *core_, detail::bind_once(std::forward<F>(f), std::forward<Args>(args)...));
+    made->made_at = place;
+    return made;
   }
   template <class F, class... Args>
   detail::block_ref<detail::handle_block> make_repeated(F&& f, Args&&... args) {
-    return detail::make_handle_block<detail::handle_block, true>(
+    return detail::make_handle_block<detail::handle_block, true, std::decay_t<F>>(
         *core_, detail::bind_repeated(std::forward<F>(f), std::forward<Args>(args)...));
   }
   template <class D>
@@ -476,7 +505,6 @@ class RONDO_EXPORT event_loop {
   bool skip_poll() noexcept;
   void look(std::optional<interval> max_wait, std::uint64_t newest, detail::ready_queue* later);
   std::size_t run_batch(const detail::ready_node* last);
-  void run_timed(detail::ready_node& node);
   void drop_queued() noexcept;
 
   detail::loop_core* core_;

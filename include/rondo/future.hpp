@@ -20,6 +20,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <source_location>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -159,12 +160,19 @@ struct done_callback {
 
 /// Schedules `f(Handle)` or `f()` for when the future is done.
 template <class Handle, class F>
-callback_id add_done_callback(future_core& core, F&& f, const context* bound) {
+callback_id add_done_callback(future_core& core, F&& f, const context* bound,
+                              const std::source_location& place) {
   using function = done_callback<Handle, std::decay_t<F>>;
-  using block = callback<done_block, false, function>;
+  using block = callback<done_block, false, function, std::decay_t<F>>;
+  if constexpr (std::invocable<std::decay_t<F>, Handle>) {
+    refuse_coroutine<std::invoke_result_t<std::decay_t<F>, Handle>>();
+  } else {
+    refuse_coroutine<std::invoke_result_t<std::decay_t<F>>>();
+  }
   block* const made = make_callback<block>(function{std::forward<F>(f)}, &run_handle,
                                            &block::template operate<handle_block>, *core.core);
   made->function.block = made;
+  made->made_at = place;
   return add_done_block(core, made, bound);
 }
 
@@ -311,12 +319,15 @@ class future {
   /// Schedules `f(handle)` or `f()` for when this is done, in order of registration; never calls it
   /// at once. It runs in a copy of the running context, or in `bound`.
   template <class F>
-  callback_id add_done_callback(F&& f) const {
-    return add_callback(std::forward<F>(f), nullptr);
+  callback_id add_done_callback(
+      F&& f, std::source_location place = std::source_location::current()) const {
+    return add_callback(std::forward<F>(f), nullptr, place);
   }
   template <class F>
-  callback_id add_done_callback(F&& f, const context& bound) const {
-    return add_callback(std::forward<F>(f), &bound);
+  callback_id add_done_callback(
+      F&& f, const context& bound,
+      std::source_location place = std::source_location::current()) const {
+    return add_callback(std::forward<F>(f), &bound, place);
   }
 
   /// Removes a callback that has not been scheduled. Returns whether there was one.
@@ -340,10 +351,10 @@ class future {
 
  protected:
   template <class F>
-  callback_id add_callback(F&& f, const context* bound) const {
+  callback_id add_callback(F&& f, const context* bound, const std::source_location& place) const {
     static_assert(std::invocable<std::decay_t<F>, future> || std::invocable<std::decay_t<F>>,
                   "a done callback is called as f(handle) or f()");
-    return detail::add_done_callback<future>(*core_, std::forward<F>(f), bound);
+    return detail::add_done_callback<future>(*core_, std::forward<F>(f), bound, place);
   }
 
   detail::core_ref<detail::future_core> core_;
@@ -373,12 +384,15 @@ class RONDO_EXPORT any_future {
 
   /// As `future::add_done_callback`.
   template <class F>
-  callback_id add_done_callback(F&& f) const {
-    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), nullptr);
+  callback_id add_done_callback(
+      F&& f, std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), nullptr, place);
   }
   template <class F>
-  callback_id add_done_callback(F&& f, const context& bound) const {
-    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), &bound);
+  callback_id add_done_callback(
+      F&& f, const context& bound,
+      std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<any_future>(*core_, std::forward<F>(f), &bound, place);
   }
   bool remove_done_callback(callback_id id) const { return detail::remove_done_block(*core_, id); }
 

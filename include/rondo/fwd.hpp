@@ -40,6 +40,7 @@ class cancelled_error;
 class keyboard_interrupt;
 class system_exit;
 struct exception_context;
+struct call_graph;
 struct host_port;
 struct connect_options;
 struct server_options;

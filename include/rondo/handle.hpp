@@ -8,6 +8,7 @@
 #include <rondo/interval.hpp>
 
 #include <cstddef>
+#include <source_location>
 #include <utility>
 
 namespace rondo {
@@ -39,12 +40,19 @@ class RONDO_EXPORT handle {
   /// The context that the callback runs in.
   [[nodiscard]] context get_context() const;
 
+  /// Where the callback was scheduled; the line is 0 if that is unknown, as it is for callables
+  /// with arguments.
+  [[nodiscard]] std::source_location created_at() const noexcept {
+    return block_ ? block_->made_at : std::source_location();
+  }
+
   explicit operator bool() const noexcept { return static_cast<bool>(block_); }
   friend bool operator==(const handle& a, const handle& b) noexcept {
     return a.block_.get() == b.block_.get();
   }
 
-  // For the library: where its context is kept, null for an empty handle.
+  // For the library: what it names, and where its context is kept; null for an empty handle.
+  [[nodiscard]] detail::handle_block* block() const noexcept { return block_.get(); }
   [[nodiscard]] detail::context_ref* bound() const noexcept {
     return block_ ? &block_->bound_context : nullptr;
   }

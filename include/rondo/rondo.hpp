@@ -6,6 +6,7 @@
 #include <rondo/as_completed.hpp>
 #include <rondo/async_generator.hpp>
 #include <rondo/backend.hpp>
+#include <rondo/call_graph.hpp>
 #include <rondo/concurrent_future.hpp>
 #include <rondo/connect_error.hpp>
 #include <rondo/connections.hpp>

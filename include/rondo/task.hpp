@@ -11,8 +11,11 @@
 #include <coroutine>
 #include <cstddef>
 #include <functional>
+#include <iosfwd>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -31,6 +34,7 @@ struct task_options {
   const rondo::context* context =
       nullptr;  ///< runs in that very context; null: in a copy of the running one
   std::optional<bool> eager_start = {};  ///< run to the first suspension inside create_task
+  std::source_location place = std::source_location::current();  ///< shown in reports, debug mode
 };
 static_assert(std::is_trivially_copyable_v<task_options>);
 
@@ -67,14 +71,35 @@ class task : public future<T> {
   /// The context that the task runs in.
   [[nodiscard]] context get_context() const;
 
+  /// The lines of the awaits that the task is suspended in, the outermost first; at most the
+  /// `limit` innermost ones. Empty while the task runs and once it is done.
+  [[nodiscard]] std::vector<std::source_location> get_stack(
+      std::size_t limit = std::numeric_limits<std::size_t>::max()) const {
+    return detail::stack_of(self(), limit);
+  }
+  /// Writes them, to standard error or to a stream.
+  void print_stack(std::size_t limit = std::numeric_limits<std::size_t>::max()) const {
+    detail::print_stack(self(), limit, nullptr);
+  }
+  void print_stack(std::ostream& to,
+                   std::size_t limit = std::numeric_limits<std::size_t>::max()) const {
+    detail::print_stack(self(), limit, &to);
+  }
+
+  /// Where the task was made, if that was in debug mode; else the line is 0.
+  [[nodiscard]] std::source_location created_at() const { return detail::creation_of(self()); }
+
   /// As `future::add_done_callback`; `f` is called with the task.
   template <class F>
-  callback_id add_done_callback(F&& f) const {
-    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), nullptr);
+  callback_id add_done_callback(
+      F&& f, std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), nullptr, place);
   }
   template <class F>
-  callback_id add_done_callback(F&& f, const context& bound) const {
-    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), &bound);
+  callback_id add_done_callback(
+      F&& f, const context& bound,
+      std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<task>(*this->core_, std::forward<F>(f), &bound, place);
   }
 
   // For the library.
@@ -103,15 +128,24 @@ class RONDO_EXPORT any_task : public any_future {
   std::size_t uncancel() const;
   [[nodiscard]] std::size_t cancelling() const;
   [[nodiscard]] context get_context() const;
+  [[nodiscard]] std::vector<std::source_location> get_stack(
+      std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
+  void print_stack(std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
+  void print_stack(std::ostream& to,
+                   std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
+  [[nodiscard]] std::source_location created_at() const;
 
   /// As `future::add_done_callback`; `f` is called with the task.
   template <class F>
-  callback_id add_done_callback(F&& f) const {
-    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), nullptr);
+  callback_id add_done_callback(
+      F&& f, std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), nullptr, place);
   }
   template <class F>
-  callback_id add_done_callback(F&& f, const context& bound) const {
-    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), &bound);
+  callback_id add_done_callback(
+      F&& f, const context& bound,
+      std::source_location place = std::source_location::current()) const {
+    return detail::add_done_callback<any_task>(*core_, std::forward<F>(f), &bound, place);
   }
 
   /// The typed handle, empty if the task yields something else.
@@ -193,7 +227,7 @@ task<T> spawn(loop_core& core, coro<T>&& body, const task_options& options) {
   }
   auto* const made = typed_core<T, task_core>::make(core);
   task<T> result(core_ref<future_core>::adopt(made));
-  start_task(*made, std::move(body).release().address(), options.name, options.context,
+  start_task(*made, std::move(body).release().address(), options,
              options.eager_start.value_or(false));
   return result;
 }
@@ -300,7 +334,8 @@ task<detail::coroutine_result<F, Args...>> create_task(task_options options, F&&
 template <class F, class... Args>
   requires detail::coroutine_function<F, Args...>
 task<detail::coroutine_result<F, Args...>> create_task(F&& function, Args&&... arguments) {
-  return create_task(task_options(), std::forward<F>(function), std::forward<Args>(arguments)...);
+  return create_task(task_options{.place = {}}, std::forward<F>(function),
+                     std::forward<Args>(arguments)...);
 }
 
 /// Runs any other awaitable, such as a read of a stream, as a task.

@@ -6,6 +6,7 @@
 #include <rondo/errors.hpp>
 #include <rondo/event_loop.hpp>
 #include <rondo/handle.hpp>
+#include <rondo/log.hpp>
 
 #include "loop_internals.hpp"
 #include "running_scope.hpp"
@@ -46,6 +47,23 @@ void end_watch_of(const handle_block& block, event_loop& loop) {
       loop.remove_writer(fd);
       return;
     }
+  }
+}
+
+}  // namespace
+
+void identify(handle_block& block, const std::type_info& callable) noexcept {
+  block.core->identified = &callable;
+}
+
+namespace {
+
+// A member function that does not throw can only say so.
+void report_other_thread(const loop_core& core) noexcept {
+  try {
+    check_thread_of(core);
+  } catch (const std::exception& error) {
+    log(log_level::error, error.what());
   }
 }
 
@@ -150,6 +168,8 @@ void release(threadsafe_block& block) noexcept {
 void handle::cancel() const noexcept {
   if (!block_ || block_->cancelled) return;
   detail::handle_block& block = *block_;
+  if (block.core->debug) [[unlikely]]
+    detail::report_other_thread(*block.core);
   block.cancelled = true;
   if (block.armed()) {
     block.core->timers.erase(block);

@@ -9,6 +9,7 @@
 #include "../os/fork.hpp"
 #include "loop_internals.hpp"
 #include "running_scope.hpp"
+#include "slow_callbacks.hpp"
 #include "task_list.hpp"
 
 #include <fmt/format.h>
@@ -301,7 +302,7 @@ std::size_t event_loop::run_batch(const detail::ready_node* last) {
       more = &node != last;
       ++count;
       if (timed) [[unlikely]] {
-        run_timed(node);
+        detail::run_timed(node, *this);
       } else {
         node.run(node, this);
       }
@@ -312,25 +313,6 @@ std::size_t event_loop::run_batch(const detail::ready_node* last) {
     node.run(node, this);
   }
   return count;
-}
-
-// Debug mode: says who held the loop up.
-void event_loop::run_timed(detail::ready_node& node) {
-  const bool is_task = node.run == &detail::step_task;
-  const std::string name =
-      is_task ? "task " + detail::task_name(static_cast<detail::task_core&>(node)) : "a callback";
-  struct timer {
-    event_loop& loop;
-    const std::string& name;
-    time_point began;
-    ~timer() {
-      const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(loop.time() - began);
-      if (interval(took) < loop.slow_callback_duration) return;
-      detail::log(log_level::warning, fmt::format("Executing {} took {:.3f} seconds", name,
-                                                  std::chrono::duration<double>(took).count()));
-    }
-  } const timed{*this, name, time()};
-  node.run(node, this);
 }
 
 // ---- closing ----
@@ -395,18 +377,10 @@ void event_loop::check_usable() const {
   if (core_->closed) throw loop_closed_error();
   if (internals_->fork_generation != os::fork_generation()) [[unlikely]]
     throw_forked();
-  if (core_->debug) [[unlikely]]
-    check_thread();
+  check_thread();
 }
 
-void event_loop::check_thread() const {
-  if (!core_->debug) return;
-  const detail::thread_state* const runs = core_->thread.load(std::memory_order_relaxed);
-  if (runs != nullptr && runs != &detail::this_thread()) {
-    throw std::logic_error(
-        "Non-thread-safe operation invoked on an event loop other than the current one");
-  }
-}
+void event_loop::check_thread() const { detail::check_thread(*core_); }
 
 handle event_loop::schedule(detail::block_ref<detail::handle_block> block, const context* bound) {
   check_usable();
@@ -555,6 +529,15 @@ namespace detail {
 loop_core& core_of(event_loop& loop) {
   if (loop.core().closed) throw loop_closed_error();
   return loop.core();
+}
+
+void check_thread_of(const loop_core& core) {
+  if (!core.debug) return;
+  const thread_state* const runs = core.thread.load(std::memory_order_relaxed);
+  if (runs != nullptr && runs != &this_thread()) {
+    throw std::logic_error(
+        "Non-thread-safe operation invoked on an event loop other than the current one");
+  }
 }
 
 loop_core& running_core() { return get_running_loop().core(); }

@@ -4,6 +4,7 @@
 #include <rondo/event_loop.hpp>
 #include <rondo/log.hpp>
 
+#include "describe.hpp"
 #include "loop_internals.hpp"
 #include "running_scope.hpp"
 
@@ -49,7 +50,11 @@ detail::context_ref* context_of(const exception_context& report) {
 
 void event_loop::default_exception_handler(const exception_context& report) {
   std::string text = report.message.empty() ? "Unhandled exception in event loop" : report.message;
-  if (report.task) text += fmt::format(" [task {}]", report.task.name());
+  if (report.task) {
+    const auto& task = static_cast<const detail::task_core&>(*report.task.core());
+    text += fmt::format(" [task {}]", detail::describe(task));
+  }
+  if (report.handle) text += fmt::format(" [{}]", detail::describe(*report.handle.block()));
   if (report.exception) text += ": " + describe(report.exception);
   detail::log(log_level::error, text);
 }

@@ -4,6 +4,8 @@
 
 #include <rondo/detail/done_awaiter.hpp>
 
+#include "waiter_kinds.hpp"
+
 #include <stdexcept>
 
 namespace rondo {
@@ -32,6 +34,15 @@ bool cancel_done_awaiter(suspension& self, task_core& task) {
 void wake_done_awaiter(future_waiter& self, future_core* done) {
   if (done != nullptr) static_cast<done_awaiter&>(self).task->wake();
 }
+
+namespace {
+const waiter_kind done_awaiter_kind(
+    &wake_done_awaiter,
+    [](future_waiter& self) noexcept -> future_core* {
+      return static_cast<done_awaiter&>(self).task;
+    },
+    waiter_kind::end::needs_this);
+}  // namespace
 
 }  // namespace detail
 }  // namespace v0

@@ -106,6 +106,7 @@ void finish(future_core& core, future_state state) {
 }
 
 bool cancel(future_core& core, std::string_view message) {
+  check_thread(*core.core);
   if (core.is_task) return cancel_task(static_cast<task_core&>(core), message);
   if (core.done()) {
     core.retrieved = true;
@@ -131,6 +132,7 @@ void finish_cancelled(future_core& core, std::string_view message) {
 }
 
 void check_settable(const future_core& core) {
+  check_thread(*core.core);
   if (core.is_task) throw std::logic_error("a task's result is set by its coroutine only");
   if (core.done()) throw invalid_state_error("the future is done already");
 }
@@ -193,6 +195,7 @@ void notify_done_block(future_waiter& self, future_core* done) {
 callback_id add_done_block(future_core& core, done_block* block, const context* bound) {
   static std::atomic<std::uint64_t> last_id = 0;
   block_ref<handle_block> owned = block_ref<handle_block>::adopt(block);
+  check_thread(*core.core);
   block->id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
   block->bound_context = bound != nullptr ? bound->ref() : running_context().snapshot();
   if (!core.done()) {

@@ -37,7 +37,8 @@ struct loop_internals {
   std::unordered_map<int, block_ref<handle_block>> signals;
   std::uint64_t fork_generation = 0;
   std::uint64_t polls = 0;
-  std::uint64_t run_number = 0;  // of the latest run_until_complete
+  std::uint64_t slow_reports = 0;  // in debug mode
+  std::uint64_t run_number = 0;    // of the latest run_until_complete
   bool running = false;
   bool stopping = false;
 

@@ -7,6 +7,7 @@
 #include "../os/syscalls.hpp"
 #include "inbox.hpp"
 #include "loop_internals.hpp"
+#include "slow_callbacks.hpp"
 
 #include <fmt/format.h>
 
@@ -89,6 +90,7 @@ void deliver(detail::ready_node& node, event_loop* loop) {
   const auto found = handlers.find(arrived.signal_number);
   if (found == handlers.end()) return;
   const detail::block_ref<detail::handle_block> block = found->second;
+  const detail::slow_watch watch(loop->core(), "the handler of signal", arrived.signal_number);
   detail::run_repeated(*block, loop);
 }
 

@@ -7,9 +7,13 @@
 #include <rondo/log.hpp>
 
 #include "exception_kind.hpp"
+#include "describe.hpp"
+#include "frames.hpp"
 #include "loop_internals.hpp"
+#include "rings.hpp"
 #include "running_scope.hpp"
 #include "task_list.hpp"
+#include "waiter_kinds.hpp"
 
 #include <fmt/format.h>
 
@@ -17,6 +21,8 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <iterator>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -30,15 +36,10 @@ namespace detail {
 struct task_label {
   std::string name;
   std::string message;
+  std::source_location made_at;  // in debug mode
 };
 
 namespace {
-
-// Where the promise stands is part of both compilers' ABI: behind the two function pointers, for
-// all promises that are aligned to 16 bytes at most (coro_promise asserts it).
-coro_promise_base& promise_of(void* frame) noexcept {
-  return *reinterpret_cast<coro_promise_base*>(static_cast<char*>(frame) + 2 * sizeof(void*));
-}
 
 task_label* label_of(const task_core& task) noexcept {
   return (task.label & 1U) != 0 ? nullptr : reinterpret_cast<task_label*>(task.label);
@@ -46,7 +47,7 @@ task_label* label_of(const task_core& task) noexcept {
 
 task_label& make_label(task_core& task) {
   if (task_label* const existing = label_of(task); existing != nullptr) return *existing;
-  auto* const made = new task_label{task_name(task), {}};
+  auto* const made = new task_label{task_name(task), {}, {}};
   task.label = reinterpret_cast<std::uintptr_t>(made);
   return *made;
 }
@@ -259,12 +260,18 @@ void unlink_task(task_core& task) noexcept {
 void destroy_pending_task(task_core& task) noexcept {
   const core_ref<future_core> owned_by_loop = core_ref<future_core>::adopt(&task);
   unlink_task(task);
+  // The frames go first, and with them what is known about where they were.
+  const std::source_location place = await_line(task);
   task.waiting_on = nullptr;
   void* const frame = std::exchange(task.leaf, nullptr);
   if (frame != nullptr) destroy_frames(frame);
   if (task.log_destroyed && task.core->loop != nullptr) {
     try {
       exception_context context("Task was destroyed but it is pending!");
+      if (task.core->debug && known(place)) {
+        context.message += fmt::format(
+            " ({} {})", task.started ? "suspended at" : "never started:", describe(place));
+      }
       context.task = any_task(core_ref<future_core>(&task));
       context.future = context.task;
       task.core->loop->call_exception_handler(context);
@@ -274,16 +281,16 @@ void destroy_pending_task(task_core& task) noexcept {
   }
 }
 
-void start_task(task_core& task, void* frame, std::string_view name, const context* bound,
-                bool eager) {
+void start_task(task_core& task, void* frame, const task_options& options, bool eager) {
   loop_core& core = *task.core;
-  task.bound_context = bound != nullptr ? bound->ref() : running_context().snapshot();
-  if (name.empty()) {
-    task.label = next_number() << 1U | 1U;
-  } else {
-    task.label = 1;
+  task.bound_context =
+      options.context != nullptr ? options.context->ref() : running_context().snapshot();
+  const bool named = !options.name.empty();
+  task.label = named ? 1 : next_number() << 1U | 1U;
+  if (named || core.debug) {
     try {
-      set_task_name(task, name);
+      if (named) set_task_name(task, options.name);
+      if (core.debug) make_label(task).made_at = options.place;
     } catch (...) {
       drop_unawaited(frame);
       throw;
@@ -330,6 +337,7 @@ shield_scope::~shield_scope() {
 }
 
 bool cancel_task(task_core& task, std::string_view message) {
+  check_thread(*task.core);
   return cancel_inside(task, message, nullptr);
 }
 
@@ -376,6 +384,11 @@ std::uint32_t uncancel_task(task_core& task) noexcept {
   return task.cancel_requests;
 }
 
+std::source_location creation_of(const task_core& task) noexcept {
+  const task_label* const label = label_of(task);
+  return label == nullptr ? std::source_location() : label->made_at;
+}
+
 std::string task_name(const task_core& task) {
   const task_label* const label = label_of(task);
   if (label != nullptr) return label->name;
@@ -405,6 +418,8 @@ void future_suspension::attach(future_core& awaited, task_core& by, void* frame)
   task = &by;
   add_waiter(awaited, *this);
   by.suspend(frame, *this);
+  if (by.core->debug) [[unlikely]]
+    report_ring(by);
 }
 
 void future_suspension::fail() {
@@ -429,6 +444,15 @@ void wake_future_suspension(future_waiter& self, future_core* done) {
   if (done != nullptr) static_cast<future_suspension&>(self).task->wake();
 }
 
+namespace {
+const waiter_kind awaiting_kind(
+    &wake_future_suspension,
+    [](future_waiter& self) noexcept -> future_core* {
+      return static_cast<future_suspension&>(self).task;
+    },
+    waiter_kind::end::needs_this);
+}  // namespace
+
 // ---- frames ----
 
 void destroy_frames(void* leaf) noexcept {
@@ -439,6 +463,22 @@ void destroy_frames(void* leaf) noexcept {
   }
 }
 
+namespace {
+
+// Until its first await a frame knows the function that it belongs to.
+void report_unawaited(void* frame) noexcept {
+  try {
+    const task_core* const by = running_task();
+    log(log_level::warning,
+        fmt::format("a coroutine was never awaited: {}{}", describe(promise_of(frame).where),
+                    by == nullptr ? std::string() : ", dropped by task " + task_name(*by)));
+  } catch (...) {
+    log(log_level::warning, "a coroutine was never awaited");
+  }
+}
+
+}  // namespace
+
 void drop_unawaited(void* frame) noexcept {
   // Coroutines that hold coroutines may be nested a million deep: the inner ones wait until the
   // outer frame is gone.
@@ -446,7 +486,7 @@ void drop_unawaited(void* frame) noexcept {
   static thread_local bool busy = false;
   promise_of(frame).continuation = std::exchange(queue, frame);
   if (busy) return;
-  log(log_level::warning, "a coroutine was never awaited");
+  report_unawaited(frame);
   busy = true;
   while (queue != nullptr) {
     void* const next = queue;
@@ -495,6 +535,15 @@ context any_task::get_context() const {
   return shared;
 }
 
+std::vector<std::source_location> any_task::get_stack(std::size_t limit) const {
+  return detail::stack_of(self(), limit);
+}
+void any_task::print_stack(std::size_t limit) const { detail::print_stack(self(), limit, nullptr); }
+void any_task::print_stack(std::ostream& to, std::size_t limit) const {
+  detail::print_stack(self(), limit, &to);
+}
+std::source_location any_task::created_at() const { return detail::creation_of(self()); }
+
 any_coro::any_coro(any_coro&& other) noexcept
     : frame_(std::exchange(other.frame_, nullptr)), make_(other.make_) {}
 any_coro& any_coro::operator=(any_coro&& other) noexcept {
@@ -511,8 +560,8 @@ namespace {
 any_task make_any_task(event_loop& loop, any_coro body, const task_options& options, bool eager) {
   detail::check_can_create_task(loop.core());
   const detail::core_ref<detail::future_core> made = body.make(loop.core());
-  detail::start_task(static_cast<detail::task_core&>(*made), body.release(), options.name,
-                     options.context, options.eager_start.value_or(eager));
+  detail::start_task(static_cast<detail::task_core&>(*made), body.release(), options,
+                     options.eager_start.value_or(eager));
   return any_task(made);
 }
 

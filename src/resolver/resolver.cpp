@@ -4,6 +4,7 @@
 
 #include <rondo/errors.hpp>
 #include <rondo/event_loop.hpp>
+#include <rondo/log.hpp>
 
 #include "loop/loop_internals.hpp"
 #include "os/syscalls.hpp"
@@ -17,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -224,6 +226,25 @@ class name_question final : public resolver_job {
 
 // ---- on the loop -------------------------------------------------------------------
 
+/// In debug mode: says how long a question took.
+class answer_timer {
+ public:
+  explicit answer_timer(event_loop& loop) : loop_(loop), began_(loop.time()) {}
+
+  void done(std::string_view host, std::string_view service, std::size_t found) const {
+    if (!loop_.get_debug()) return;
+    const auto took = loop_.time() - began_;
+    log(interval(took) >= loop_.slow_callback_duration ? log_level::info : log_level::debug,
+        fmt::format("Getting address info {}:{} took {:.3f}ms: {} addresses", shown(host),
+                    shown(service), std::chrono::duration<double, std::milli>(took).count(),
+                    found));
+  }
+
+ private:
+  event_loop& loop_;
+  time_point began_;
+};
+
 coro<answers> resolve_inner(event_loop& loop, std::string host, std::string service,
                             resolve_options options) {
   check_host(host, options.flags);
@@ -234,16 +255,19 @@ coro<answers> resolve_inner(event_loop& loop, std::string host, std::string serv
   }
   // Kept here: it may be replaced while it runs.
   const event_loop::resolver_function own = loop.internals().resolver;
+  const answer_timer timer(loop);
+  answers found;
   if (own) {
-    answers found = co_await own(host, service, options);
-    co_return found;
+    found = co_await own(host, service, options);
+  } else {
+    auto* const question = new address_question(loop, host, service, port.has_value(), options);
+    const job_owner owner(question);
+    resolver_await answered(*question);
+    co_await answered;
+    found = question->take();
   }
-  auto* const question =
-      new address_question(loop, std::move(host), std::move(service), port.has_value(), options);
-  const job_owner owner(question);
-  resolver_await answered(*question);
-  co_await answered;
-  co_return question->take();
+  timer.done(host, service, found.size());
+  co_return found;
 }
 
 coro<std::pair<std::string, std::string>> resolve_name_inner(event_loop& loop, address where,

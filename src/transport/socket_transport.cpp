@@ -5,7 +5,7 @@
 #include <rondo/errors.hpp>
 #include <rondo/log.hpp>
 
-#include "loop/running_scope.hpp"
+#include "loop/slow_callbacks.hpp"
 #include "os/syscalls.hpp"
 #include "transport/raw_address.hpp"
 #include "transport/receive_memory.hpp"
@@ -141,7 +141,7 @@ void socket_transport::on_event() {
   if (made_due_) {
     made_due_ = false;
     try {
-      const context_scope scope(core_, context_);
+      const protocol_scope scope(core_, context_, "protocol.connection_made()");
       if (plain_ != nullptr) {
         plain_->connection_made(self_);
       } else {
@@ -212,7 +212,7 @@ std::span<char> socket_transport::get_buffer(std::ptrdiff_t hint) {
     buffered_protocol* const asked = buffered_;
     std::span<char> room;
     try {
-      const context_scope scope(core_, context_);
+      const protocol_scope scope(core_, context_, "protocol.get_buffer()");
       room = asked->get_buffer(hint);
     } catch (...) {
       callback_failed("Fatal error: protocol.get_buffer() call failed.");
@@ -235,14 +235,14 @@ std::span<char> socket_transport::get_buffer(std::ptrdiff_t hint) {
 void socket_transport::on_bytes(std::span<char> bytes) {
   if (plain_ != nullptr) {
     try {
-      const context_scope scope(core_, context_);
+      const protocol_scope scope(core_, context_, "protocol.data_received()");
       plain_->data_received(std::string_view(bytes.data(), bytes.size()));
     } catch (...) {
       callback_failed("Fatal error: protocol.data_received() call failed.");
     }
   } else if (bytes.data() == given_) {
     try {
-      const context_scope scope(core_, context_);
+      const protocol_scope scope(core_, context_, "protocol.buffer_updated()");
       buffered_->buffer_updated(bytes.size());
     } catch (...) {
       callback_failed("Fatal error: protocol.buffer_updated() call failed.");
@@ -278,7 +278,7 @@ void socket_transport::on_eof() {
   receiving_ = false;
   bool keep_open = false;
   try {
-    const context_scope scope(core_, context_);
+    const protocol_scope scope(core_, context_, "protocol.eof_received()");
     keep_open = plain_ != nullptr ? plain_->eof_received() : buffered_->eof_received();
   } catch (...) {
     callback_failed("Fatal error: protocol.eof_received() call failed.");
@@ -591,7 +591,7 @@ void socket_transport::check_low_mark() {
   if (!protocol_paused_ || queue_.size() > low_) return;
   protocol_paused_ = false;
   try {
-    const context_scope scope(core_, context_);
+    const protocol_scope scope(core_, context_, "protocol.resume_writing()");
     protocol_->resume_writing();
   } catch (...) {
     report_failed("protocol.resume_writing() failed");
@@ -643,7 +643,7 @@ void socket_transport::end() {
     ~finally() { self.let_go(); }
   } const last{*this};
   try {
-    const context_scope scope(core_, context_);
+    const protocol_scope scope(core_, context_, "protocol.connection_lost()");
     protocol_->connection_lost(std::exchange(error_, nullptr));
   } catch (...) {
     report_failed("Exception in callback protocol.connection_lost()");

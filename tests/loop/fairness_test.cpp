@@ -400,7 +400,7 @@ TEST_CASE_METHOD(fixture, "debug mode names what held the loop up", "[rule-042]"
   loop->call_soon([] {});
   loop->run_once();
   CHECK(reports.problems().size() == 1);
-  CHECK(reports.count("Executing a callback took 0.00") == 1);
+  CHECK(reports.count("Executing callback ") == 1);
   const auto task = loop->create_task(
       [](rondo::event_loop& on) -> rondo::coro<> {
         spin(on, 3ms);

@@ -338,7 +338,7 @@ TEST_CASE("a factory that throws closes that connection only", "[server][fault-A
   here.run(serving.wait_closed());
 }
 
-TEST_CASE("factory and callbacks run in the context of create_server", "[server][rule-31]") {
+TEST_CASE("factory and callbacks run in the context of create_server", "[server][rule-031]") {
   static const rondo::context_var<int> colour("colour", 0);
   scene here;
   std::vector<int> seen;
@@ -362,7 +362,7 @@ TEST_CASE("factory and callbacks run in the context of create_server", "[server]
   serving.close();
 }
 
-TEST_CASE("closing the loop closes a server and its connections", "[server][rule-20]") {
+TEST_CASE("closing the loop closes a server and its connections", "[server][rule-020]") {
   scene here;
   clients each;
   server serving = serve(here, each);

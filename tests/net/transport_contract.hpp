@@ -467,7 +467,7 @@ TEMPLATE_TEST_CASE("an exception from connection_lost is reported, and everythin
 }
 
 TEMPLATE_TEST_CASE("keyboard_interrupt leaves the loop at once, and what follows is not lost",
-                   "[transport][rule-34]", RONDO_TRANSPORT_KINDS) {
+                   "[transport][rule-034]", RONDO_TRANSPORT_KINDS) {
   SECTION("from data_received") {
     linked_scene<TestType> here;
     here.notes->on_data = [&] {
@@ -652,7 +652,7 @@ TEMPLATE_TEST_CASE("what is known about a connection, also when it is over",
 }
 
 TEMPLATE_TEST_CASE("callbacks run in the context of the call that made the connection",
-                   "[transport][rule-31]", RONDO_TRANSPORT_KINDS) {
+                   "[transport][rule-031]", RONDO_TRANSPORT_KINDS) {
   static const rondo::context_var<int> colour("colour", 0);
   scene here;
   auto notes = std::make_shared<record>();

@@ -8,10 +8,13 @@
 #include <rondo/detail/timer_heap.hpp>
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <new>
+#include <source_location>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace rondo {
@@ -22,7 +25,12 @@ class coro;
 namespace detail {
 struct loop_core;
 
-enum class callback_operation : std::uint8_t { invoke, destroy, deallocate };
+enum class callback_operation : std::uint8_t {
+  invoke,
+  destroy,
+  deallocate,
+  identify  // leaves the type of the callable in the loop_core; it may be destroyed already
+};
 
 /// What a handle names. It is alive while handles name it or a queue holds it.
 struct handle_block : timer_node {
@@ -40,6 +48,7 @@ struct handle_block : timer_node {
   operate_function operate;
   loop_core* core;
   context_ref bound_context;
+  std::source_location made_at;  // line 0: unknown
 };
 
 struct timer_block : handle_block {
@@ -115,8 +124,10 @@ inline constexpr bool is_coro = false;
 template <class T>
 inline constexpr bool is_coro<coro<T>> = true;
 
-/// A block of kind `Base` together with its callable.
-template <class Base, bool repeated, class F>
+RONDO_EXPORT void identify(handle_block& block, const std::type_info& callable) noexcept;
+
+/// A block of kind `Base` together with its callable; reports name that by the type `Named`.
+template <class Base, bool repeated, class F, class Named = F>
 struct callback final : Base {
   template <class... Args>
   explicit callback(F&& callable, Args&&... base)
@@ -132,17 +143,16 @@ struct callback final : Base {
   template <class Block>
   static void operate(Block& block, callback_operation what) {
     callback& self = static_cast<callback&>(static_cast<Base&>(block));
-    switch (what) {
-      case callback_operation::invoke:
-        self.function();
-        break;
-      case callback_operation::destroy:
-        self.function.~F();
-        break;
-      case callback_operation::deallocate:
-        self.~callback();
-        deallocate(&self);
-        break;
+    // No switch: that becomes an indirect jump. The destructor of most callables does nothing.
+    if (what == callback_operation::destroy) {
+      self.function.~F();
+    } else if (what == callback_operation::invoke) {
+      self.function();
+    } else if (what == callback_operation::deallocate) {
+      self.~callback();
+      deallocate(&self);
+    } else if constexpr (std::derived_from<Base, handle_block>) {
+      identify(self, typeid(Named));
     }
   }
 
@@ -174,12 +184,16 @@ template <class Block, class F, class... Args>
   }
 }
 
+template <class Result>
+constexpr void refuse_coroutine() {
+  static_assert(!is_coro<std::remove_cvref_t<Result>>,
+                "coroutines cannot be used as callbacks: nobody would await them; use create_task");
+}
+
 /// Packs a callable that runs once with its arguments; both are moved into the call.
 template <class F, class... Args>
 [[nodiscard]] auto bind_once(F&& f, Args&&... args) {
-  using result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-  static_assert(!is_coro<std::remove_cvref_t<result>>,
-                "coroutines cannot be used as callbacks: nobody would await them; use create_task");
+  refuse_coroutine<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>();
   return [function = std::decay_t<F>(std::forward<F>(f)),
           ... arguments = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
     static_cast<void>(std::invoke(std::move(function), std::move(arguments)...));
@@ -189,18 +203,16 @@ template <class F, class... Args>
 /// Packs a callable that runs any number of times.
 template <class F, class... Args>
 [[nodiscard]] auto bind_repeated(F&& f, Args&&... args) {
-  using result = std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>&...>;
-  static_assert(!is_coro<std::remove_cvref_t<result>>,
-                "coroutines cannot be used as callbacks: nobody would await them; use create_task");
+  refuse_coroutine<std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>&...>>();
   return [function = std::decay_t<F>(std::forward<F>(f)),
           ... arguments = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
     static_cast<void>(std::invoke(function, arguments...));
   };
 }
 
-template <class Base, bool repeated, class F>
+template <class Base, bool repeated, class Named, class F>
 [[nodiscard]] block_ref<Base> make_handle_block(loop_core& core, F&& bound) {
-  using block = callback<Base, repeated, std::remove_cvref_t<F>>;
+  using block = callback<Base, repeated, std::remove_cvref_t<F>, Named>;
   return block_ref<Base>::adopt(make_callback<block>(std::forward<F>(bound),
                                                      repeated ? &run_repeated : &run_handle,
                                                      &block::template operate<handle_block>, core));

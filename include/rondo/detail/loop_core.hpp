@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <typeinfo>
 
 namespace rondo {
 inline namespace v0 {
@@ -80,12 +81,19 @@ struct loop_core {
   generator_promise_base* generators = nullptr;  // circular list of those that have begun
   bool generators_shut_down = false;
   std::size_t task_count = 0;
-  std::size_t handle_count = 0;      // handles that are queued or armed
-  std::size_t operation_count = 0;   // given to the backend and not completed
-  std::uint64_t callback_count = 0;  // nodes run
+  std::size_t handle_count = 0;                // handles that are queued or armed
+  std::size_t operation_count = 0;             // given to the backend and not completed
+  std::uint64_t callback_count = 0;            // nodes run
+  const std::type_info* identified = nullptr;  // what callback_operation::identify answered
 };
 
 RONDO_EXPORT void release(loop_core& core) noexcept;
+RONDO_EXPORT void check_thread_of(const loop_core& core);
+/// In debug mode: throws std::logic_error if another thread runs the loop.
+inline void check_thread(const loop_core& core) {
+  if (core.debug) [[unlikely]]
+    check_thread_of(core);
+}
 RONDO_EXPORT void link_resource(loop_core& core, loop_resource& resource) noexcept;
 RONDO_EXPORT void unlink_resource(loop_core& core, loop_resource& resource) noexcept;
 

@@ -8,14 +8,18 @@
 #include <rondo/detail/future_core.hpp>
 #include <rondo/detail/ready_node.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rondo {
 inline namespace v0 {
 class context;
+struct task_options;
 
 namespace detail {
 
@@ -23,7 +27,8 @@ namespace detail {
 struct coro_promise_base {
   task_core* task = nullptr;     // who runs it; set when it is first resumed
   void* continuation = nullptr;  // the frame that awaits it; null for the outermost of a task
-  std::source_location where;    // of the await that it is suspended at
+  // Of the await that it is suspended at; until the first one, of the coroutine function.
+  std::source_location where;
 };
 
 /// While it lives, requests to cancel the running task that come from outside of it are kept, and
@@ -119,8 +124,7 @@ inline future_suspension::future_suspension() noexcept
     : suspension(&cancel_future_suspension), future_waiter(&wake_future_suspension) {}
 
 /// Registers a new task with its loop and queues its first step, or runs it now if `eager`.
-RONDO_EXPORT void start_task(task_core& task, void* frame, std::string_view name,
-                             const context* bound, bool eager);
+RONDO_EXPORT void start_task(task_core& task, void* frame, const task_options& options, bool eager);
 RONDO_EXPORT bool cancel_task(task_core& task, std::string_view message);
 /// The same on behalf of something that the task entered inside of a shield: that one does not keep
 /// the request.
@@ -129,10 +133,16 @@ RONDO_EXPORT bool cancel_inside(task_core& task, std::string_view message,
 RONDO_EXPORT std::uint32_t uncancel_task(task_core& task) noexcept;
 [[nodiscard]] RONDO_EXPORT std::string task_name(const task_core& task);
 RONDO_EXPORT void set_task_name(task_core& task, std::string_view name);
+[[nodiscard]] RONDO_EXPORT std::vector<std::source_location> stack_of(const task_core& task,
+                                                                      std::size_t limit);
+/// To standard error if there is no stream.
+RONDO_EXPORT void print_stack(const task_core& task, std::size_t limit, std::ostream* to);
+/// Where the task was made, in debug mode.
+[[nodiscard]] RONDO_EXPORT std::source_location creation_of(const task_core& task) noexcept;
 RONDO_EXPORT void step_task(ready_node& node, event_loop* loop);
 /// Destroys a suspended chain of frames, the innermost first, without recursion.
 RONDO_EXPORT void destroy_frames(void* leaf) noexcept;
-/// Destroys a coroutine that never ran, and says so.
+/// Destroys a coroutine that never ran, and says so and which one it was.
 RONDO_EXPORT void drop_unawaited(void* frame) noexcept;
 /// The task that steps now in this thread's loop; null in a plain callback.
 [[nodiscard]] RONDO_EXPORT task_core* running_task() noexcept;
