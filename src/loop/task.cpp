@@ -6,8 +6,8 @@
 #include <rondo/event_loop.hpp>
 #include <rondo/log.hpp>
 
-#include "exception_kind.hpp"
 #include "describe.hpp"
+#include "exception_kind.hpp"
 #include "frames.hpp"
 #include "loop_internals.hpp"
 #include "rings.hpp"
@@ -283,6 +283,7 @@ void destroy_pending_task(task_core& task) noexcept {
 
 void start_task(task_core& task, void* frame, const task_options& options, bool eager) {
   loop_core& core = *task.core;
+  task.serial = ++core.task_serial;
   task.bound_context =
       options.context != nullptr ? options.context->ref() : running_context().snapshot();
   const bool named = !options.name.empty();

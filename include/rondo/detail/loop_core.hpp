@@ -81,9 +81,11 @@ struct loop_core {
   generator_promise_base* generators = nullptr;  // circular list of those that have begun
   bool generators_shut_down = false;
   std::size_t task_count = 0;
-  std::size_t handle_count = 0;                // handles that are queued or armed
-  std::size_t operation_count = 0;             // given to the backend and not completed
-  std::uint64_t callback_count = 0;            // nodes run
+  std::size_t handle_count = 0;      // handles that are queued or armed
+  std::size_t operation_count = 0;   // given to the backend and not completed
+  std::size_t jobs = 0;              // given to other threads, which owe the loop the answers
+  std::uint64_t callback_count = 0;  // nodes run
+  std::uint32_t task_serial = 0;     // of the latest task
   const std::type_info* identified = nullptr;  // what callback_operation::identify answered
 };
 
