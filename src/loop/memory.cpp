@@ -3,8 +3,11 @@
 #include <rondo/detail/memory.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
+#include <utility>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define RONDO_CACHE_BLOCKS 0
@@ -23,8 +26,14 @@ inline namespace v0 {
 namespace detail {
 namespace {
 
-constexpr std::size_t granularity = 16;
-constexpr std::size_t largest_cached = 1024;
+// malloc keeps 8 bytes before each block and rounds the whole to 16, so these sizes waste nothing.
+constexpr std::size_t class_count = 64;
+[[maybe_unused]] constexpr std::size_t class_of(std::size_t size) noexcept {
+  return (size + 7) / 16;
+}
+[[maybe_unused]] constexpr std::size_t size_of_class(std::size_t index) noexcept {
+  return index * 16 + 8;
+}
 // What one thread may keep of one size; beyond it blocks go back to the heap.
 [[maybe_unused]] constexpr std::size_t bytes_per_class = 64 * 1024;
 
@@ -34,73 +43,81 @@ struct free_block_link {
 
 struct size_class {
   free_block_link* first = nullptr;
-  std::uint32_t count = 0;
+  std::uint32_t room = 0;  // how many more it takes
 };
 
-struct thread_cache {
-  std::array<size_class, largest_cached / granularity> classes = {};
-  std::ptrdiff_t frames = 0;
-  std::ptrdiff_t blocks = 0;
-  bool cleans_up = false;  // a destructor at thread exit is registered
-  bool exiting = false;
+struct block_cache {
+  std::array<size_class, class_count> classes = {};
 };
 
-// Trivially destructible and constant-initialised, so that reaching it needs no guard; the cache of
-// a thread that ends is emptied by `cleanup`.
-constinit thread_local thread_cache cache;
+// They have nothing and take nothing, so that the usual paths need not ask whether a thread has a
+// cache. Never written.
+constinit block_cache not_yet;
+constinit block_cache no_more;
+
+// What is thread-local is small, trivially destructible and constant-initialised: reaching it needs
+// no guard. The cache of a thread that ends is emptied by `cleanup`.
+constinit thread_local block_cache* cache = &not_yet;
+constinit thread_local std::ptrdiff_t frames = 0;
+constinit thread_local std::ptrdiff_t blocks = 0;
 
 struct cleanup {
   ~cleanup() {
-    cache.exiting = true;
-    for (size_class& each : cache.classes) {
+    const std::unique_ptr<block_cache> mine(std::exchange(cache, &no_more));
+    for (size_class& each : mine->classes) {
       while (each.first != nullptr) {
-        free_block_link* const block = each.first;
-        each.first = block->next;
-        ::operator delete(static_cast<void*>(block));
+        ::operator delete(static_cast<void*>(std::exchange(each.first, each.first->next)));
       }
-      each.count = 0;
     }
   }
 };
 
-[[gnu::noinline, gnu::cold, maybe_unused]] void register_cleanup(thread_cache& mine) {
-  mine.cleans_up = true;
+[[gnu::noinline, gnu::cold, maybe_unused]] void make_cache() noexcept {
+  auto* const made = new (std::nothrow) block_cache;
+  if (made == nullptr) return;
+  for (std::size_t i = 0; i < class_count; ++i) {
+    made->classes[i].room = static_cast<std::uint32_t>(bytes_per_class / size_of_class(i));
+  }
+  cache = made;
   static thread_local const cleanup at_exit;
   static_cast<void>(&at_exit);
 }
 
-void* take(thread_cache& mine, std::size_t size) {
+void* take(std::size_t size) {
 #if RONDO_CACHE_BLOCKS
-  const std::size_t index = (size - 1) / granularity;
-  if (index < mine.classes.size()) [[likely]] {
-    size_class& each = mine.classes[index];
+  const std::size_t index = class_of(size);
+  if (index < class_count) [[likely]] {
+    size_class& each = cache->classes[index];
     if (free_block_link* const block = each.first; block != nullptr) [[likely]] {
       each.first = block->next;
-      --each.count;
+      ++each.room;
       return block;
     }
-    return ::operator new((index + 1) * granularity);
+    size = size_of_class(index);
   }
 #endif
-  static_cast<void>(mine);
   return ::operator new(size);
 }
 
-void give(thread_cache& mine, void* memory, std::size_t size) noexcept {
+[[maybe_unused]] inline bool keep(size_class& where, void* memory) noexcept {
+  if (where.room == 0) return false;
+  where.first = ::new (memory) free_block_link{where.first};
+  --where.room;
+  return true;
+}
+
+void give(void* memory, std::size_t size) noexcept {
 #if RONDO_CACHE_BLOCKS
-  const std::size_t index = (size - 1) / granularity;
-  if (index < mine.classes.size()) [[likely]] {
-    size_class& each = mine.classes[index];
-    if (each.count * (index + 1) * granularity < bytes_per_class && !mine.exiting) [[likely]] {
-      if (!mine.cleans_up) [[unlikely]]
-        register_cleanup(mine);
-      each.first = ::new (memory) free_block_link{each.first};
-      ++each.count;
+  const std::size_t index = class_of(size);
+  if (index < class_count) [[likely]] {
+    if (keep(cache->classes[index], memory)) [[likely]]
       return;
+    if (cache == &not_yet) {
+      make_cache();
+      if (keep(cache->classes[index], memory)) return;
     }
   }
 #endif
-  static_cast<void>(mine);
   static_cast<void>(size);
   ::operator delete(memory);
 }
@@ -108,33 +125,29 @@ void give(thread_cache& mine, void* memory, std::size_t size) noexcept {
 }  // namespace
 
 void* allocate_block(std::size_t size) {
-  thread_cache& mine = cache;
-  void* const block = take(mine, size);
-  ++mine.blocks;
+  void* const block = take(size);
+  ++blocks;
   return block;
 }
 
 void free_block(void* block, std::size_t size) noexcept {
-  thread_cache& mine = cache;
-  --mine.blocks;
-  give(mine, block, size);
+  --blocks;
+  give(block, size);
 }
 
 void* allocate_frame(std::size_t size) {
-  thread_cache& mine = cache;
-  void* const frame = take(mine, size);
-  ++mine.frames;
+  void* const frame = take(size);
+  ++frames;
   return frame;
 }
 
 void free_frame(void* frame, std::size_t size) noexcept {
-  thread_cache& mine = cache;
-  --mine.frames;
-  give(mine, frame, size);
+  --frames;
+  give(frame, size);
 }
 
-std::ptrdiff_t live_frames() noexcept { return cache.frames; }
-std::ptrdiff_t live_blocks() noexcept { return cache.blocks; }
+std::ptrdiff_t live_frames() noexcept { return frames; }
+std::ptrdiff_t live_blocks() noexcept { return blocks; }
 
 }  // namespace detail
 }  // namespace v0
