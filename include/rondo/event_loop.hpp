@@ -500,11 +500,14 @@ class RONDO_EXPORT event_loop {
   void run_until_done(detail::future_core& awaited);
 
   class running_scope;
-  std::size_t iterate(std::optional<interval> max_wait, bool may_skip_poll);
+  std::size_t iterate(std::optional<interval> max_wait, bool may_skip);
   [[nodiscard]] std::optional<interval> poll_wait(std::optional<interval> max_wait) const;
-  bool skip_poll() noexcept;
+  void poll_next() noexcept;
+  bool may_skip_poll() noexcept;
   void look(std::optional<interval> max_wait, std::uint64_t newest, detail::ready_queue* later);
   std::size_t run_batch(const detail::ready_node* last);
+  std::size_t run_last_batch(std::uint64_t newest);
+  void run_at_end();
   void drop_queued() noexcept;
 
   detail::loop_core* core_;

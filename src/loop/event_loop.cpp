@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -64,7 +65,7 @@ class event_loop::running_scope {
   explicit running_scope(event_loop& loop) : loop_(loop), thread_(detail::this_thread()) {
     loop.check_can_run();
     loop_.internals_->running = true;
-    loop_.internals_->poll_next = true;
+    loop_.poll_next();
     thread_.running = &loop;
     thread_.fork_generation = os::fork_generation();
     loop_.core_->thread.store(&thread_, std::memory_order_relaxed);
@@ -184,7 +185,15 @@ void event_loop::run_until_complete(const any_future& awaited) {
   if (kept.core()->state != detail::future_state::finished) detail::throw_no_result(*kept.core());
 }
 
-void event_loop::stop() { internals_->stopping = true; }
+void event_loop::stop() {
+  internals_->stopping = true;
+  internals_->nodes_to_go = 0;
+}
+
+void event_loop::poll_next() noexcept {
+  internals_->poll_next = true;
+  internals_->nodes_to_go = 0;
+}
 
 bool event_loop::is_running() const noexcept {
   return internals_->running && internals_->fork_generation == os::fork_generation();
@@ -211,26 +220,27 @@ std::optional<interval> event_loop::poll_wait(std::optional<interval> max_wait) 
 // A poll costs as much as many task switches. While there is work it is left out for a few
 // iterations, unless those turn out to be slow, or somebody could tell: readers and writers of the
 // user are called in every iteration, and a timer that is due when it is made runs in the next one.
-bool event_loop::skip_poll() noexcept {
+// Asked only when the nodes that it allowed have run.
+bool event_loop::may_skip_poll() noexcept {
   detail::loop_internals& in = *internals_;
-  if (core_->ready.empty() || in.stopping || in.poll_next || !in.watched.empty()) return false;
-  if (in.nodes_since_poll >= most_skipped_nodes) return false;
+  if (in.stopping || in.poll_next || !in.watched.empty()) return false;
+  const std::int64_t nodes = in.nodes_allowed - in.nodes_to_go;  // since the last poll
+  if (nodes >= most_skipped_nodes) return false;
   if (in.polls_to_keep > 0) {
     --in.polls_to_keep;
     return false;
   }
+  const std::uint64_t now = ticks();
+  if (in.skipping_since == 0) {
+    in.skipping_since = now;
+  } else if (now - in.skipping_since > longest_skip) {
+    in.polls_to_keep = most_skipped_nodes;
+    return false;
+  }
   // Looked at after 1, 2, 4, 8 ... nodes, so that a few slow ones are noticed as soon as many fast
   // ones.
-  if (in.nodes_since_poll >= in.next_look) {
-    const std::uint64_t now = ticks();
-    if (in.skipping_since == 0) {
-      in.skipping_since = now;
-    } else if (now - in.skipping_since > longest_skip) {
-      in.polls_to_keep = most_skipped_nodes;
-      return false;
-    }
-    in.next_look = in.nodes_since_poll * 2;
-  }
+  in.nodes_allowed = std::max<std::int64_t>(2 * nodes, 1);
+  in.nodes_to_go = in.nodes_allowed - nodes;
   return true;
 }
 
@@ -246,8 +256,8 @@ void event_loop::look(std::optional<interval> max_wait, std::uint64_t newest,
   if (sleeps && !in.from_threads->prepare_sleep()) wait = interval();
   ++in.polls;
   in.poll_next = false;
-  in.nodes_since_poll = 0;
-  in.next_look = 0;
+  in.nodes_allowed = 0;
+  in.nodes_to_go = 0;
   in.skipping_since = 0;
   in.io->poll(wait);
   if (sleeps || in.from_threads->has_work()) in.from_threads->drain(core_->ready);
@@ -262,59 +272,67 @@ void event_loop::look(std::optional<interval> max_wait, std::uint64_t newest,
     in.arranger->arrange(core_->ready);
 }
 
-std::size_t event_loop::iterate(std::optional<interval> max_wait, bool may_skip_poll) {
+inline std::size_t event_loop::iterate(std::optional<interval> max_wait, bool may_skip) {
   detail::loop_internals& in = *internals_;
-  ++core_->iteration;
-  if (in.from_threads->has_work()) in.from_threads->drain(core_->ready);
-  if (!may_skip_poll || !skip_poll()) {
-    look(max_wait, std::numeric_limits<std::uint64_t>::max(), nullptr);
-    return run_batch(core_->ready.back());
-  }
-  const std::uint64_t newest = core_->timers.next_sequence();
-  std::size_t count = run_batch(core_->ready.back());
-  if (in.stopping) {
-    // The last iteration, which in asyncio would have looked: what it finds runs before what the
-    // batch added.
-    detail::ready_queue added;
-    added.append(core_->ready);
-    look(std::nullopt, newest, &added);
-    detail::ready_node* const last = core_->ready.empty() ? nullptr : core_->ready.back();
-    core_->ready.append(added);
-    if (last != nullptr) count += run_batch(last);
-  }
+  detail::loop_core& core = *core_;
+  ++core.iteration;
+  if (in.from_threads->has_work()) in.from_threads->drain(core.ready);
+  const bool skips = may_skip && !core.ready.empty() && (in.nodes_to_go > 0 || may_skip_poll());
+  const std::uint64_t newest = core.timers.next_sequence();
+  if (!skips) look(max_wait, std::numeric_limits<std::uint64_t>::max(), nullptr);
+  std::size_t count = core.ready.empty() ? 0 : run_batch(core.ready.back());
+  if (!core.at_end.empty()) run_at_end();
+  if (skips && in.stopping) count += run_last_batch(newest);
   return count;
 }
 
-// Runs the ready nodes up to and including `last`, if there are any.
-std::size_t event_loop::run_batch(const detail::ready_node* last) {
+// The last iteration, which in asyncio would have looked: what it finds runs before what the batch
+// added.
+std::size_t event_loop::run_last_batch(std::uint64_t newest) {
+  detail::ready_queue& ready = core_->ready;
+  detail::ready_queue added;
+  added.append(ready);
+  look(std::nullopt, newest, &added);
+  detail::ready_node* const last = ready.empty() ? nullptr : ready.back();
+  ready.append(added);
+  const std::size_t count = last == nullptr ? 0 : run_batch(last);
+  run_at_end();
+  return count;
+}
+
+// Runs the ready nodes up to and including `last`.
+inline std::size_t event_loop::run_batch(const detail::ready_node* last) {
   detail::loop_core& core = *core_;
   std::size_t count = 0;
+  // Also when keyboard_interrupt or system_exit passes.
   struct counter {
     event_loop& loop;
     const std::size_t& count;
     ~counter() {
       loop.core_->callback_count += count;
-      loop.internals_->nodes_since_poll += static_cast<std::uint32_t>(count);
+      loop.internals_->nodes_to_go -= static_cast<std::int64_t>(count);
     }
   } const counted{*this, count};
-  if (!core.ready.empty()) {
-    const bool timed = core.debug;
-    for (bool more = true; more;) {
-      detail::ready_node& node = core.ready.pop();
-      more = &node != last;
-      ++count;
-      if (timed) [[unlikely]] {
-        detail::run_timed(node, *this);
-      } else {
-        node.run(node, this);
-      }
+  const bool timed = core.debug;
+  for (bool more = true; more;) {
+    detail::ready_node& node = core.ready.pop();
+    more = &node != last;
+    ++count;
+    if (timed) [[unlikely]] {
+      detail::run_timed(node, *this);
+    } else {
+      node.run(node, this);
     }
   }
-  while (!core.at_end.empty()) {
-    detail::ready_node& node = core.at_end.pop();
+  return count;
+}
+
+void event_loop::run_at_end() {
+  detail::ready_queue& at_end = core_->at_end;
+  while (!at_end.empty()) {
+    detail::ready_node& node = at_end.pop();
     node.run(node, this);
   }
-  return count;
 }
 
 // ---- closing ----
@@ -396,7 +414,7 @@ handle event_loop::schedule(detail::block_ref<detail::handle_block> block, const
 timer_handle event_loop::schedule_after(interval delay,
                                         detail::block_ref<detail::timer_block> block,
                                         const context* bound) {
-  if (delay.count() <= 0) internals_->poll_next = true;
+  if (delay.count() <= 0) poll_next();
   return arm(detail::add_saturated(time(), delay), std::move(block), bound);
 }
 
@@ -404,9 +422,7 @@ timer_handle event_loop::schedule_at(time_point when, detail::block_ref<detail::
                                      const context* bound) {
   const timer_handle result = arm(when, std::move(block), bound);
   // Only the earliest of all timers can be due; it alone costs a look at the clock.
-  if (core_->timers.earliest() == nanoseconds(when) && when <= time()) {
-    internals_->poll_next = true;
-  }
+  if (core_->timers.earliest() == nanoseconds(when) && when <= time()) poll_next();
   return result;
 }
 
@@ -456,6 +472,7 @@ task_factory event_loop::get_task_factory() const noexcept { return internals_->
 void event_loop::watch(int fd, bool writer, detail::block_ref<detail::handle_block> block) {
   check_usable();
   block->bound_context = detail::running_context().snapshot();
+  poll_next();
   const watch_kind kind = writer ? watch_kind::write : watch_kind::read;
   detail::watchers& callbacks = internals_->watched[fd];
   try {

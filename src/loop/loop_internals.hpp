@@ -51,10 +51,10 @@ struct loop_internals {
   bool running = false;
   bool stopping = false;
 
-  // Skipping polls while there is work, see event_loop::skip_poll.
-  bool poll_next = true;  // the next iteration must not
-  std::uint32_t nodes_since_poll = 0;
-  std::uint32_t next_look = 0;  // at the time, counted in nodes
+  // Skipping polls while there is work, see event_loop::may_skip_poll.
+  bool poll_next = true;           // the next iteration must not
+  std::int64_t nodes_to_go = 0;    // so many may run before it is asked again
+  std::int64_t nodes_allowed = 0;  // what that was counted down from, since the last poll
   std::uint32_t polls_to_keep = 0;
   std::uint64_t skipping_since = 0;  // in ticks
 

@@ -96,61 +96,62 @@ void complete(task_core& task, void* frame, std::exception_ptr error) {
   if (kind == exception_kind::ends_program) std::rethrow_exception(std::move(error));
 }
 
-// Saves what a step changes in the loop, as an eager task steps inside another one.
-class step_scope {
- public:
-  step_scope(task_core& task, const char* stack) noexcept
-      : core_(*task.core),
-        outer_task_(std::exchange(core_.current_task, &task)),
-        outer_limit_(std::exchange(core_.stack_limit, stack - descent_stack_bytes)),
-        outer_budget_(std::exchange(core_.inline_budget, inline_completion_budget)),
-        context_(core_, task.bound_context) {}
-  step_scope(const step_scope&) = delete;
-  step_scope& operator=(const step_scope&) = delete;
-  ~step_scope() {
-    core_.current_task = outer_task_;
-    core_.stack_limit = outer_limit_;
-    core_.inline_budget = outer_budget_;
+// Cancelled before the first step: the body never runs.
+[[gnu::noinline, gnu::cold]] void complete_unstarted(task_core& task) {
+  std::exception_ptr error;
+  try {
+    task.throw_cancelled();
+  } catch (...) {
+    error = std::current_exception();
   }
+  complete(task, task.leaf, std::move(error));
+}
 
- private:
-  loop_core& core_;
-  task_core* outer_task_;
-  const char* outer_limit_;
-  int outer_budget_;
-  context_scope context_;
-};
+[[gnu::noinline]] void complete_finished(task_core& task) {
+  complete(task, task.leaf, std::exchange(task.core->exception, nullptr));
+}
 
-void step(task_core& task) {
-  loop_core& core = *task.core;
+// Runs the task up to its next suspension. `outer` is the one that runs around it.
+inline void step(task_core& task, task_core* outer) {
   if (task.must_cancel) [[unlikely]] {
     task.must_cancel = false;
     task.throwing = true;
   }
   if (!task.started) {
     if (task.throwing) [[unlikely]] {
-      // Cancelled before the first step: the body never runs.
-      std::exception_ptr error;
-      try {
-        task.throw_cancelled();
-      } catch (...) {
-        error = std::current_exception();
-      }
-      complete(task, task.leaf, std::move(error));
+      complete_unstarted(task);
       return;
     }
     task.started = true;
   }
+  loop_core& core = *task.core;
   {
-    const step_scope scope(task, static_cast<const char*>(__builtin_frame_address(0)));
+    const context_scope scope(core, task.bound_context);
+    core.current_task = &task;
+    core.stack_limit = static_cast<const char*>(__builtin_frame_address(0)) - descent_stack_bytes;
+    core.inline_budget = inline_completion_budget;
     void* frame = task.leaf;
     do {
-      core.next_frame = nullptr;
       std::coroutine_handle<>::from_address(frame).resume();
-      frame = core.next_frame;
+      frame = std::exchange(core.next_frame, nullptr);
     } while (frame != nullptr);
+    core.current_task = outer;
   }
-  if (task.frame_finished) complete(task, task.leaf, std::exchange(core.exception, nullptr));
+  if (task.frame_finished) complete_finished(task);
+}
+
+// The first step, inside whatever runs now.
+void step_eagerly(task_core& task) {
+  struct scope {
+    loop_core& core;
+    const char* const limit = core.stack_limit;
+    const int budget = core.inline_budget;
+    ~scope() {
+      core.stack_limit = limit;
+      core.inline_budget = budget;
+    }
+  } const restored{*task.core};
+  step(task, task.core->current_task);
 }
 
 // Whether the task waits for another task, and for which.
@@ -302,7 +303,7 @@ void start_task(task_core& task, void* frame, const task_options& options, bool 
   if (eager && core.thread != nullptr && core.thread == &this_thread()) {
     // Only a task that blocks becomes one of the loop's, rule 81.
     const core_ref<future_core> alive(&task);
-    step(task);
+    step_eagerly(task);
     if (task.done()) return;
   } else {
     task.scheduled = true;
@@ -315,7 +316,7 @@ void start_task(task_core& task, void* frame, const task_options& options, bool 
 void step_task(ready_node& node, event_loop* loop) {
   auto& task = static_cast<task_core&>(node);
   task.scheduled = false;
-  if (loop != nullptr) step(task);
+  if (loop != nullptr) step(task, nullptr);
 }
 
 void task_core::deliver_cancel() {
