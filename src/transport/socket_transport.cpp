@@ -116,6 +116,7 @@ void socket_transport::adopt_protocol(std::shared_ptr<base_protocol> next) {
   protocol_ = std::move(next);
   plain_ = plain;
   buffered_ = buffered;
+  own_ = dynamic_cast<own_protocol*>(buffered);
   given_ = nullptr;
 }
 
@@ -208,6 +209,19 @@ void socket_transport::resume_reading() {
 }
 
 std::span<char> socket_transport::get_buffer(std::ptrdiff_t hint) {
+  if (plain_ != nullptr) return shared_receive_buffer();
+  if (own_ == nullptr) return ask_for_buffer(hint);
+  try {
+    const std::span<char> room = own_->get_buffer(hint);
+    given_ = room.data();
+    return room;
+  } catch (...) {
+    callback_failed("Fatal error: protocol.get_buffer() call failed.");
+    return {};
+  }
+}
+
+std::span<char> socket_transport::ask_for_buffer(std::ptrdiff_t hint) {
   while (plain_ == nullptr) {
     buffered_protocol* const asked = buffered_;
     std::span<char> room;
@@ -240,15 +254,21 @@ void socket_transport::on_bytes(std::span<char> bytes) {
     } catch (...) {
       callback_failed("Fatal error: protocol.data_received() call failed.");
     }
-  } else if (bytes.data() == given_) {
+  } else if (bytes.data() != given_) {
+    copy_to_buffered(std::string_view(bytes.data(), bytes.size()));
+  } else if (own_ != nullptr) {
+    try {
+      own_->buffer_updated(bytes.size());
+    } catch (...) {
+      callback_failed("Fatal error: protocol.buffer_updated() call failed.");
+    }
+  } else {
     try {
       const protocol_scope scope(core_, context_, "protocol.buffer_updated()");
       buffered_->buffer_updated(bytes.size());
     } catch (...) {
       callback_failed("Fatal error: protocol.buffer_updated() call failed.");
     }
-  } else {
-    copy_to_buffered(std::string_view(bytes.data(), bytes.size()));
   }
   end_callback();
 }
@@ -669,6 +689,7 @@ void socket_transport::let_go() noexcept {
     owner->connection_ended(*this);
   plain_ = nullptr;
   buffered_ = nullptr;
+  own_ = nullptr;
   const std::shared_ptr<base_protocol> previous = std::move(previous_protocol_);
   const std::shared_ptr<base_protocol> last = std::move(protocol_);
   if (state_.queued && !end_queued_) {

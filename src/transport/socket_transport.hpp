@@ -15,6 +15,7 @@
 
 #include "os/descriptor.hpp"
 #include "transport/byte_queue.hpp"
+#include "transport/own_protocol.hpp"
 
 #include <sys/socket.h>
 
@@ -153,6 +154,7 @@ class socket_transport final : public transport, private receive_sink, private l
     if (previous_protocol_ != nullptr) [[unlikely]]
       previous_protocol_.reset();
   }
+  std::span<char> ask_for_buffer(std::ptrdiff_t hint);
   void copy_to_buffered(std::string_view bytes);
   /// In a catch block: lets keyboard_interrupt and system_exit through, ends the connection
   /// otherwise.
@@ -203,6 +205,7 @@ class socket_transport final : public transport, private receive_sink, private l
   std::size_t low_;
   protocol* plain_ = nullptr;  // one of these two is set
   buffered_protocol* buffered_ = nullptr;
+  own_protocol* own_ = nullptr;  // the same as buffered_, or null
   const char* given_ = nullptr;  // what the buffered protocol gave for the next bytes
   std::shared_ptr<base_protocol> protocol_;
   std::shared_ptr<base_protocol> previous_protocol_;  // replaced inside one of its callbacks

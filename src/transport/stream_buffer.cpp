@@ -16,8 +16,6 @@ inline namespace v0 {
 namespace detail {
 namespace {
 
-// A receive into less would be a waste of a system call.
-constexpr std::size_t least_room = 2048;
 // Below it a copy is cheaper than the loss of a storage.
 constexpr std::size_t worth_moving = 4096;
 
@@ -36,15 +34,9 @@ void destroy(stream_buffer_head& buffer) noexcept { delete static_cast<stream_bu
 
 // ---- storage -----------------------------------------------------------------------
 
-void stream_buffer::return_storage() noexcept {
-  if (storage_ != nullptr) give_storage(std::exchange(storage_, nullptr));
-  begin_ = 0;
-  end_ = 0;
-}
-
 // Makes room behind end_, without touching what is lent.
 void stream_buffer::make_room(std::size_t wanted) {
-  if (storage_ == nullptr) [[likely]] {
+  if (storage_ == nullptr) {
     storage_ = take_storage(std::max(wanted, storage_size(size_class_)));
     return;
   }
@@ -80,21 +72,13 @@ void stream_buffer::make_room(std::size_t wanted) {
   end_ = unread;
 }
 
-std::span<char> stream_buffer::prepare() {
-  make_room(least_room);
-  return {storage_->bytes.data() + end_, storage_->bytes.size() - end_};
+// The largest storage that does not hold much more than flow control allows.
+void stream_buffer::use_larger() noexcept {
+  if (size_class_ + 1U < storage_classes && storage_size(size_class_) < 2 * limit) ++size_class_;
 }
 
-void stream_buffer::commit(std::size_t count) {
-  const std::size_t room = storage_->bytes.size() - end_;
-  if (count == room) {
-    // The largest storage that does not hold much more than flow control allows.
-    if (size_class_ + 1U < storage_classes && storage_size(size_class_) < 2 * limit) ++size_class_;
-  } else if (size_class_ > 0 && count < storage_size(size_class_) / 8) {
-    --size_class_;
-  }
-  end_ += count;
-  after_feeding();
+void stream_buffer::use_smaller(std::size_t received) noexcept {
+  if (received < storage_size(size_class_) / 8) --size_class_;
 }
 
 void stream_buffer::append(std::string_view bytes) {
@@ -108,14 +92,8 @@ void stream_buffer::append(std::string_view bytes) {
 
 // ---- feeding -----------------------------------------------------------------------
 
-void stream_buffer::wake_reader() {
-  if (active == nullptr || active->outcome_ != read_request::outcome::waiting) return;
-  if (satisfy(*active)) active->task_->wake();
-}
-
-void stream_buffer::after_feeding() {
-  wake_reader();
-  if (size() <= 2 * limit || paused_ || transport == nullptr) return;
+void stream_buffer::pause_transport() {
+  if (paused_ || transport == nullptr) return;
   // A read that needs more than that gets it.
   if (active != nullptr && active->outcome_ == read_request::outcome::waiting) return;
   try {
@@ -129,35 +107,22 @@ void stream_buffer::after_feeding() {
 
 void stream_buffer::feed_eof() {
   eof = true;
-  wake_reader();
+  if (active != nullptr) wake_reader();
 }
 
 void stream_buffer::set_exception(std::exception_ptr failure) {
   error = std::move(failure);
-  wake_reader();
+  if (active != nullptr) wake_reader();
 }
 
 // ---- reading -----------------------------------------------------------------------
 
-namespace {
-
-[[noreturn, gnu::noinline, gnu::cold]] void throw_second_read() {
+[[gnu::cold]] void stream_buffer::throw_second_read() {
   throw std::logic_error(
       "read() called while another coroutine is already waiting for incoming data");
 }
 
-}  // namespace
-
-inline void stream_buffer::start_read() {
-  if (active != nullptr) [[unlikely]]
-    throw_second_read();
-  lent_ = false;
-  if (retired_ != nullptr) [[unlikely]] {
-    give_storage(std::exchange(retired_, nullptr));
-  }
-}
-
-bool stream_buffer::satisfy(read_request& request) {
+bool stream_buffer::satisfy_other(read_request& request) {
   using outcome = read_request::outcome;
   const std::size_t available = size();
   std::size_t amount = 0;
@@ -247,16 +212,8 @@ void stream_buffer::resume_transport() {
   if (transport != nullptr) transport->resume_reading();
 }
 
-// A read is going to wait for more.
-void stream_buffer::wait(read_request& request) {
-  active = &request;
-  if (paused_) resume_transport();
-  if (begin_ == end_) return_storage();
-}
-
-void stream_buffer::after_reading() {
-  if (paused_ && size() <= limit) [[unlikely]]
-    resume_transport();
+void stream_buffer::resume_if_low() {
+  if (size() <= limit) resume_transport();
 }
 
 std::string stream_buffer::take_string(std::size_t count) {
@@ -273,14 +230,6 @@ std::string stream_buffer::take_string(std::size_t count) {
       begin_ += count;
     }
   }
-  after_reading();
-  return result;
-}
-
-std::string_view stream_buffer::take_view(std::size_t count) {
-  const std::string_view result = unread().substr(0, count);
-  lent_ = true;
-  begin_ += count;
   after_reading();
   return result;
 }
@@ -304,36 +253,37 @@ std::size_t checked_size(std::ptrdiff_t n) {
   return static_cast<std::size_t>(n);
 }
 
-bool read_request::begin() {
+bool read_request::start(task_core& by, void* frame) {
   stream_buffer& buffer = buffer_of(buffer_);
   buffer.start_read();
   // The usual read finds nothing yet, and asks for at least one byte.
-  if (buffer.size() == 0 && size_ != 0 && !buffer.eof && !buffer.error) return false;
-  if (!buffer.satisfy(*this)) return false;
-  loop_core& core = buffer.core != nullptr ? *buffer.core : running_core();
-  if (--core.inline_budget >= 0) [[likely]]
-    return true;
-  yields_ = true;
-  return false;
-}
-
-void read_request::wait(task_core& by, void* frame) {
-  stream_buffer& buffer = buffer_of(buffer_);
+  if (buffer.size() != 0 || size_ == 0 || buffer.eof || buffer.error) {
+    if (buffer.satisfy(*this)) return may_yield(by, frame);
+  }
   task_ = &by;
   registered_ = true;
-  if (yields_) {
-    buffer.active = this;
-  } else {
-    buffer.wait(*this);
-  }
+  buffer.wait(*this);
+  by.suspend(frame, *this);
+  return true;
+}
+
+// Whoever always finds data lets others run now and then.
+bool read_request::may_yield(task_core& by, void* frame) {
+  if (--by.core->inline_budget >= 0) [[likely]]
+    return false;
+  task_ = &by;
+  registered_ = true;
+  yields_ = true;
+  buffer_of(buffer_).active = this;
   by.suspend(frame, *this);
   // Unless a cancellation was delivered at once.
-  if (yields_ && registered_) by.wake();
+  if (registered_) by.wake();
+  return true;
 }
 
 void read_request::unregister() noexcept {
   registered_ = false;
-  static_cast<stream_buffer&>(*buffer_).active = nullptr;
+  static_cast<stream_buffer&>(*buffer_.get()).active = nullptr;
 }
 
 bool read_request::on_cancel(suspension& self, task_core& by) {
@@ -346,7 +296,6 @@ bool read_request::on_cancel(suspension& self, task_core& by) {
 
 void read_request::check() {
   if (task_ != nullptr) {
-    if (registered_) unregister();
     // Nothing is lost where a cancellation wins: the bytes are still buffered. Still it only wins
     // where nothing was waited for, or a reader that always finds data could not be cancelled.
     if (outcome_ == outcome::waiting || yields_) {
@@ -355,8 +304,7 @@ void read_request::check() {
       task_->postpone_cancel();
     }
   }
-  if (outcome_ != outcome::done) [[unlikely]]
-    fail();
+  if (outcome_ != outcome::done) fail();
 }
 
 void read_request::fail() {
@@ -385,17 +333,17 @@ void read_request::fail() {
 }
 
 std::string read_request::take_string() {
-  check();
+  stream_buffer::finish(*this);
   return buffer_of(buffer_).take_string(amount_);
 }
 
 std::string_view read_request::take_view() {
-  check();
+  stream_buffer::finish(*this);
   return buffer_of(buffer_).take_view(amount_);
 }
 
 std::size_t read_request::take_into(std::span<char> into) {
-  check();
+  stream_buffer::finish(*this);
   return buffer_of(buffer_).take_into(into, amount_);
 }
 

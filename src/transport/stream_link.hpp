@@ -10,6 +10,8 @@
 #include <rondo/streams.hpp>
 #include <rondo/transports.hpp>
 
+#include "transport/own_protocol.hpp"
+
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -25,7 +27,7 @@ struct stream_buffer;
 /// Kept by the transport until the connection is lost, and through `self_` by writers and those who
 /// wait.
 class stream_link final : public stream_link_head,
-                          public buffered_protocol,
+                          public own_protocol,
                           public std::enable_shared_from_this<stream_link> {
  public:
   /// @param handler  what is called with the connection; null on the client's side
@@ -42,7 +44,7 @@ class stream_link final : public stream_link_head,
   /// Nobody refers to it but, perhaps, the transport.
   void unreferenced() noexcept;
 
-  // buffered_protocol
+  // own_protocol
   void connection_made(std::shared_ptr<rondo::transport> connected) override;
   std::span<char> get_buffer(std::ptrdiff_t hint) override;
   void buffer_updated(std::size_t count) override;

@@ -214,9 +214,12 @@ void stream_link::finish(writer_awaiter& waiter) {
 
 stream_link& writer_awaiter::link() const { return static_cast<stream_link&>(*link_); }
 
-bool writer_awaiter::begin() { return link().ready(*this); }
-
-void writer_awaiter::wait(task_core& by, void* frame) { link().wait(*this, by, frame); }
+bool writer_awaiter::start(task_core& by, void* frame) {
+  stream_link& waits_for = link();
+  if (waits_for.ready(*this)) return false;
+  waits_for.wait(*this, by, frame);
+  return true;
+}
 
 void writer_awaiter::finish() { link().finish(*this); }
 

@@ -67,12 +67,10 @@ class RONDO_EXPORT read_request : public suspension {
     if (registered_) unregister();
   }
 
-  /// Whether it ends without waiting. @throws std::logic_error  another read waits
-  bool await_ready() { return begin(); }
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) {
-    wait(*frame.promise().task, frame.address());
-    return true;
+    return start(*frame.promise().task, frame.address());
   }
 
  protected:
@@ -85,10 +83,10 @@ class RONDO_EXPORT read_request : public suspension {
 
   enum class outcome : std::uint8_t { waiting, done, incomplete, overrun, overrun_found, failed };
 
-  bool begin();
-  void wait(task_core& by, void* frame);
+  /// Whether it has to wait. @throws std::logic_error  another read waits
+  bool start(task_core& by, void* frame);
+  bool may_yield(task_core& by, void* frame);
   void unregister() noexcept;
-  /// Throws unless there are bytes to take.
   void check();
   [[noreturn]] void fail();
   static bool on_cancel(suspension& self, task_core& by);
@@ -208,11 +206,10 @@ class RONDO_EXPORT writer_awaiter : public suspension {
     if (next_ != nullptr) unlink();
   }
 
-  bool await_ready() { return begin(); }
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) {
-    wait(*frame.promise().task, frame.address());
-    return true;
+    return start(*frame.promise().task, frame.address());
   }
   void await_resume() { finish(); }
 
@@ -224,8 +221,8 @@ class RONDO_EXPORT writer_awaiter : public suspension {
   friend class stream_link;
 
   [[nodiscard]] stream_link& link() const;
-  bool begin();
-  void wait(task_core& by, void* frame);
+  /// Whether it has to wait.
+  bool start(task_core& by, void* frame);
   void finish();
   void unlink() noexcept;
   static bool on_cancel(suspension& self, task_core& by);
