@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rondo tests: a coroutine that is dropped is a warning, which our own code treats as an error.
-// [fault-D6] error: nodiscard
+// rondo tests: dropping a coroutine is a warning, and an error in our own code. [fault-D6]
+// error: nodiscard
 #pragma GCC diagnostic error "-Wunused-result"
 #include <rondo/task.hpp>
 
