@@ -33,6 +33,7 @@ set(rondo_headers
   include/rondo/socket.hpp
   include/rondo/streams.hpp
   include/rondo/task.hpp
+  include/rondo/testing.hpp
   include/rondo/threadsafe_promise.hpp
   include/rondo/timeouts.hpp
   include/rondo/to_thread.hpp
@@ -59,6 +60,9 @@ set(rondo_sources
   src/backend/backend.cpp
   src/backend/selector/epoll_selector.cpp
   src/backend/selector/selector_backend.cpp
+  src/backend/simulated/simulated_backend.cpp
+  src/backend/simulated/simulated_selector.cpp
+  src/backend/simulated/virtual_loop.cpp
   src/executor/default_executor.cpp
   src/executor/job.cpp
   src/executor/process_call.cpp

@@ -257,6 +257,8 @@ void event_loop::look(std::optional<interval> max_wait, std::uint64_t newest,
       to.push(core_->timers.pop());
     }
   }
+  if (in.arranger != nullptr) [[unlikely]]
+    in.arranger->arrange(core_->ready);
 }
 
 std::size_t event_loop::iterate(std::optional<interval> max_wait, bool may_skip_poll) {

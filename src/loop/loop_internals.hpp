@@ -25,6 +25,15 @@ struct watchers {
 
 struct barrier_node final : ready_node {};
 
+/// What a virtual loop does with a batch before it runs, after each poll.
+class batch_arranger {
+ public:
+  virtual void arrange(ready_queue& batch) = 0;
+
+ protected:
+  ~batch_arranger() = default;
+};
+
 struct loop_internals {
   std::unique_ptr<backend> io;
   std::shared_ptr<inbox> from_threads;
@@ -48,9 +57,15 @@ struct loop_internals {
   std::uint32_t polls_to_keep = 0;
   std::uint64_t skipping_since = 0;  // in ticks
 
+  batch_arranger* arranger = nullptr;  // of a virtual loop
+
   // What a forked child of a running loop finds first, see running.cpp.
   barrier_node fork_barrier;
 };
+
+// How timeouts expire; a virtual loop tells the nodes of a batch apart by them.
+void expire_later(ready_node& node, event_loop* loop);
+void expire_soon(ready_node& node, event_loop* loop);
 
 /// Whether some loop runs in this thread, and in this process.
 [[nodiscard]] bool runs_in_this_thread() noexcept;

@@ -299,6 +299,7 @@ void destroy_pending_task(task_core& task) noexcept {
 void start_task(task_core& task, void* frame, std::string_view name, const context* bound,
                 bool eager) {
   loop_core& core = *task.core;
+  task.serial = ++core.task_serial;
   task.bound_context = bound != nullptr ? bound->ref() : running_context().snapshot();
   if (name.empty()) {
     task.label = next_number() << 1U | 1U;

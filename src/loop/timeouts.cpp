@@ -7,6 +7,8 @@
 #include <rondo/errors.hpp>
 #include <rondo/event_loop.hpp>
 
+#include "loop_internals.hpp"
+
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -16,9 +18,6 @@ inline namespace v0 {
 namespace detail {
 
 enum class timeout_phase : std::uint8_t { created, active, expiring, expired, exited };
-
-void expire_later(ready_node& node, event_loop* loop);
-void expire_soon(ready_node& node, event_loop* loop);
 
 /// For a deadline in the past: the task may not run before it is cancelled, so the heap is no place
 /// for it.

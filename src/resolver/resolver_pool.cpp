@@ -193,7 +193,7 @@ resolver_load load_of_resolver() noexcept { return resolver_pool::instance().loa
 // ---- jobs --------------------------------------------------------------------------
 
 resolver_job::resolver_job(event_loop& loop)
-    : ready_node(&deliver), reply_to_(loop.internals().from_threads) {}
+    : ready_node(&deliver), reply_to_(loop.internals().from_threads), core_(&loop.core()) {}
 
 resolver_job::~resolver_job() = default;
 
@@ -217,11 +217,16 @@ job_owner::job_owner(resolver_job* job) : job_(job) {
     job->release();
     throw;
   }
+  ++job->core_->references;
+  ++job->core_->jobs;
 }
 
 job_owner::~job_owner() {
   if (!job_->delivered_) job_->pool_->give_up(*job_);
+  loop_core& core = *job_->core_;
+  --core.jobs;
   job_->release();
+  detail::release(core);
 }
 
 bool resolver_await::on_cancel(suspension& self, task_core& by) {

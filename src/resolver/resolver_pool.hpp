@@ -46,6 +46,7 @@ class resolver_job : public ready_node {
   std::shared_ptr<inbox> reply_to_;
 
   // Of the loop's thread.
+  loop_core* core_;
   task_core* waiting_ = nullptr;
   bool delivered_ = false;
 

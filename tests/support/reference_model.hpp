@@ -25,7 +25,8 @@ class verdict {
   std::string text_;
 };
 
-enum class item_order { fifo, lifo, smallest };
+/// `any`: those who got an item may tell so in any order.
+enum class item_order { fifo, lifo, smallest, any };
 
 /// The items of a queue.
 class queue_model {
@@ -41,11 +42,10 @@ class queue_model {
   void got(int item) {
     verdict_.expect(!items_.empty(), "got an item out of an empty queue");
     if (items_.empty()) return;
-    const auto next = order_ == item_order::fifo   ? items_.begin()
-                      : order_ == item_order::lifo ? items_.end() - 1
-                                                   : std::min_element(items_.begin(), items_.end());
-    verdict_.expect(*next == item, "got another item than the next one");
-    items_.erase(next);
+    const auto next = find_next(item);
+    const bool found = next != items_.end() && *next == item;
+    verdict_.expect(found, "got another item than the next one");
+    if (found) items_.erase(next);
   }
   void shut_down(bool immediate) {
     shut_ = true;
@@ -67,6 +67,19 @@ class queue_model {
   [[nodiscard]] verdict& judge() { return verdict_; }
 
  private:
+  [[nodiscard]] std::deque<int>::iterator find_next(int item) {
+    switch (order_) {
+      case item_order::fifo:
+        return items_.begin();
+      case item_order::lifo:
+        return items_.end() - 1;
+      case item_order::smallest:
+        return std::min_element(items_.begin(), items_.end());
+      default:
+        return std::find(items_.begin(), items_.end(), item);
+    }
+  }
+
   item_order order_;
   std::size_t limit_;
   std::deque<int> items_;

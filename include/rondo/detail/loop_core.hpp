@@ -79,7 +79,9 @@ struct loop_core {
   std::size_t task_count = 0;
   std::size_t handle_count = 0;      // handles that are queued or armed
   std::size_t operation_count = 0;   // given to the backend and not completed
+  std::size_t jobs = 0;              // given to other threads, which owe the loop the answers
   std::uint64_t callback_count = 0;  // nodes run
+  std::uint32_t task_serial = 0;     // of the latest task
 };
 
 RONDO_EXPORT void release(loop_core& core) noexcept;

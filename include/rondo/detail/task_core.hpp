@@ -79,6 +79,7 @@ struct task_core : future_core, ready_node {
   task_core* next_task = nullptr;  // circular list of the loop's pending tasks
   task_core* previous_task = nullptr;
   std::uint32_t cancel_requests = 0;
+  std::uint32_t serial = 0;  // its number among the tasks of the loop
 
  protected:
   RONDO_EXPORT ~task_core();

@@ -30,7 +30,7 @@ namespace detail {
 /// user may be closed behind our back at any time: a watch is level-triggered, an operation arms
 /// the descriptor for one report, and each new request asks the kernel whether the number still
 /// means the same file.
-class selector_backend final : public backend {
+class selector_backend : public backend {
  public:
   /// @param source  null: epoll
   RONDO_EXPORT explicit selector_backend(std::unique_ptr<selector> source = nullptr);
