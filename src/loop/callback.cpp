@@ -168,7 +168,8 @@ void release(threadsafe_block& block) noexcept {
 void handle::cancel() const noexcept {
   if (!block_ || block_->cancelled) return;
   detail::handle_block& block = *block_;
-  if (block.core->debug) [[unlikely]]
+  // Without its callable it has run or was dropped, and the loop may be gone.
+  if (block.holds_callable && block.core->debug) [[unlikely]]
     detail::report_other_thread(*block.core);
   block.cancelled = true;
   if (block.armed()) {

@@ -44,18 +44,32 @@ std::string_view coroutine_function(std::string_view name) {
   return name.substr(0, name.rfind("::_Z"));
 }
 
-// Whether it is a coroutine of this library's, such as sleep's; `coro<> f()` of a user's is not.
-bool is_ours(const std::source_location& place) {
-  const std::string_view name = place.function_name();
+// The same name without what it returns. clang gives that, and spells unnamed namespaces with a
+// space and parentheses.
+std::string_view without_result(std::string_view name) {
+  constexpr std::string_view unnamed = "(anonymous namespace)::";
   std::size_t begin = 0;
   int depth = 0;
   for (std::size_t at = 0; at < name.size(); ++at) {
     if (name[at] == '<') ++depth;
     if (name[at] == '>') --depth;
-    if (depth == 0 && name[at] == ' ') begin = at + 1;
-    if (depth == 0 && name[at] == '(') break;
+    if (depth != 0) continue;
+    if (name.substr(at).starts_with(unnamed)) {
+      at += unnamed.size() - 1;
+    } else if (name[at] == ' ') {
+      begin = at + 1;
+    } else if (name[at] == '(') {
+      break;
+    }
   }
-  return name.substr(begin).starts_with("rondo::v0::");
+  name = name.substr(begin);
+  if (name.starts_with(unnamed)) name = name.substr(unnamed.size());
+  return name;
+}
+
+// Whether it is a coroutine of this library's, such as sleep's; `coro<> f()` of a user's is not.
+bool is_ours(const std::source_location& place) {
+  return without_result(place.function_name()).starts_with("rondo::");
 }
 
 }  // namespace
@@ -64,7 +78,7 @@ std::string function_name(const std::source_location& place) {
   std::string_view name = coroutine_function(place.function_name());
   // What the parameters of a template stand for is longer than all the rest.
   if (name.ends_with(']')) name = name.substr(0, name.find(" ["));
-  return without_version(std::string(name));
+  return without_version(std::string(without_result(name)));
 }
 
 std::string describe(const std::source_location& place) {

@@ -44,7 +44,7 @@ TEST_CASE("a slow callback is named by its type and its place", "[rule-042]") {
   at.loop.settle();
   REQUIRE(at.log.lines.size() == 1);
   CHECK(at.log.count("Executing callback ") == 1);
-  CHECK(at.log.count("lambda") == 1);
+  CHECK(at.log.count("lambda") + at.log.count("$_") == 1);  // as g++ and as clang name it
   CHECK(at.log.count(" took 0.150 seconds: made at " + place) == 1);
 }
 

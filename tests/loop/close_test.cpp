@@ -378,8 +378,8 @@ namespace {
 // A loop before main and after it.
 struct early_and_late {
   std::unique_ptr<rondo::event_loop> loop = rondo::new_event_loop();
-  rondo::handle handle = loop->call_later(std::chrono::hours(1), [] {});
-  early_and_late() = default;
+  rondo::handle handle;
+  early_and_late() : handle(loop->call_later(std::chrono::hours(1), [] {})) {}
   early_and_late(const early_and_late&) = delete;
   early_and_late& operator=(const early_and_late&) = delete;
   ~early_and_late() {

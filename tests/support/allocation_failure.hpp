@@ -63,6 +63,14 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 void* operator new[](std::size_t size, std::align_val_t alignment) {
   return rondo_test::allocation_detail::allocate(size, static_cast<std::size_t>(alignment));
 }
+// Replaced too, for the address sanitizer has one of its own.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return rondo_test::allocation_detail::allocate(size, 0);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* memory) noexcept { rondo_test::allocation_detail::release(memory); }
 void operator delete[](void* memory) noexcept { rondo_test::allocation_detail::release(memory); }
 void operator delete(void* memory, std::size_t) noexcept {
