@@ -28,6 +28,18 @@ void let_go(std::shared_ptr<thread_pool_executor>&& pool) {
   if (last.use_count() == 1) last->shutdown(false);
 }
 
+// Something that a loop waits for threads with: the clock of a virtual loop stands still meanwhile.
+class counted_job {
+ public:
+  explicit counted_job(detail::loop_core& core) noexcept : core_(core) { ++core_.jobs; }
+  counted_job(const counted_job&) = delete;
+  counted_job& operator=(const counted_job&) = delete;
+  ~counted_job() { --core_.jobs; }
+
+ private:
+  detail::loop_core& core_;
+};
+
 }  // namespace
 
 void event_loop::submit_job(executor* where, detail::unsubmitted_job job,
@@ -49,6 +61,7 @@ void event_loop::submit_job(executor* where, detail::unsubmitted_job job,
   job->inbox = internals_->from_threads;
   job->references.store(2, std::memory_order_relaxed);  // the loop's, the executor's
   detail::link_resource(*core_, *job.operator->());
+  ++core_->jobs;
   detail::add_waiter(*result.core(), *job.operator->());
   where->submit(executor_job(static_cast<detail::job_block*>(job.detach())));
 }
@@ -69,6 +82,7 @@ coro<> event_loop::shutdown_default_executor(std::optional<interval> timeout) {
   const threadsafe_promise<void> ended = create_threadsafe_promise<void>();
   bool in_time = true;
   if (threads.when_ended(ended)) {
+    const counted_job waiting(*core_);
     try {
       co_await wait_for(ended.get_future(), timeout);
     } catch (const timeout_error&) {

@@ -65,6 +65,7 @@ constexpr job_table loop_jobs = {&run_in_place, &drop_unrun};
 void leave(loop_job& job) noexcept {
   if (job.linked()) remove_waiter(*job.target, job);
   unlink_resource(*job.target->core, job);
+  --job.target->core->jobs;
   job.target = {};
   release(job);
 }
@@ -99,6 +100,7 @@ loop_job::loop_job(const loop_job_table& functions) noexcept
 
 void loop_job::on_loop_close() noexcept {
   if (linked()) remove_waiter(*target, *this);
+  --target->core->jobs;
   target = {};
   release(*this);
 }

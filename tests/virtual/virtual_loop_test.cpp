@@ -480,6 +480,31 @@ TEST_CASE("names that other threads resolve take no virtual time", "[virtual]") 
   CHECK(loop.core().jobs == 0);
 }
 
+TEST_CASE("calls in other threads take no virtual time", "[virtual][rule-252]") {
+  const oracle unchanged(oracle::scope::threads);
+  virtual_loop loop;
+  std::promise<void> waits;
+  rondo_test::fault<&rondo::os::system_calls::poll> poll;
+  poll.hook([&](::pollfd*, nfds_t, int) {
+    if (poll.calls() == 1) waits.set_value();
+    return std::optional<int>();
+  });
+  const auto call = [&]() -> rondo::coro<> {
+    const auto answer = [&] {
+      waits.get_future().wait();
+      return 42;
+    };
+    const int result = co_await rondo::wait_for(rondo::to_thread(answer), 1ms);
+    CHECK(result == 42);
+    CHECK(loop.time() == at(0s));
+    co_await loop.shutdown_default_executor(1ms);
+    CHECK(loop.time() == at(0s));
+  };
+  loop.run_until_complete(call());
+  CHECK(loop.core().jobs == 0);
+  loop.close();
+}
+
 TEST_CASE("a promise of another thread is no deadlock", "[virtual]") {
   virtual_loop loop;
   std::promise<void> waits;
