@@ -2,10 +2,9 @@
 // rondo — asyncio for C++20.  Reports to the log handler, standard error by default.
 #include <rondo/log.hpp>
 
+#include "../os/broken_pipe.hpp"
 #include "../os/syscalls.hpp"
 
-#include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <string>
@@ -40,20 +39,8 @@ void write_to_stderr(log_level level, std::string_view text) {
   line += '\n';
   // A failure to write is nobody's business: the loop goes on (disk full, stderr closed). Where
   // nobody reads the pipe the signal for it would end a program that has not asked for reports.
-  ::sigset_t pipe_signal;
-  ::sigset_t before;
-  ::sigset_t waiting;
-  sigemptyset(&pipe_signal);
-  sigaddset(&pipe_signal, SIGPIPE);
-  const bool blocked = os::sys.pthread_sigmask(SIG_BLOCK, &pipe_signal, &before) == 0;
-  const bool was_waiting = sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE) == 1;
-  const bool broken = os::sys.write(2, line.data(), line.size()) < 0 && errno == EPIPE;
-  if (!blocked) return;
-  if (broken && !was_waiting) {
-    const ::timespec now = {};
-    static_cast<void>(os::sys.sigtimedwait(&pipe_signal, nullptr, &now));
-  }
-  os::sys.pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const os::broken_pipe_guard quiet;
+  static_cast<void>(os::sys.write(2, line.data(), line.size()));
 }
 
 // Set while this thread is in the handler: what it reports itself goes to standard error.

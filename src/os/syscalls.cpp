@@ -3,6 +3,7 @@
 #include "os/syscalls.hpp"
 
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,26 @@ int epoll_pwait2_by_number(int epoll, ::epoll_event* events, int count, const ::
 #endif
 }
 
+// The C library's declaration of the last parameter differs between versions.
+int recvmmsg_untimed(int fd, ::mmsghdr* messages, unsigned count, int flags, ::timespec* wait) {
+  return ::recvmmsg(fd, messages, count, flags, wait);
+}
+
+pid_t clone_with_pidfd(int (*function)(void*), void* stack, int flags, void* argument, int* pidfd) {
+  return ::clone(function, stack, flags, argument, pidfd);
+}
+
+// glibc has them since 2.36.
+int pidfd_open_by_number(pid_t process, unsigned flags) {
+  constexpr long number = 434;
+  return static_cast<int>(::syscall(number, process, flags));
+}
+
+int pidfd_send_signal_by_number(int pidfd, int signal) {
+  constexpr long number = 424;
+  return static_cast<int>(::syscall(number, pidfd, signal, nullptr, 0U));
+}
+
 }  // namespace
 
 constinit system_calls sys{
@@ -53,9 +74,11 @@ constinit system_calls sys{
     .send = ::send,
     .sendto = ::sendto,
     .sendmsg = ::sendmsg,
+    .sendmmsg = ::sendmmsg,
     .recv = ::recv,
     .recvfrom = ::recvfrom,
     .recvmsg = ::recvmsg,
+    .recvmmsg = recvmmsg_untimed,
     .getsockopt = ::getsockopt,
     .setsockopt = ::setsockopt,
     .getsockname = ::getsockname,
@@ -70,6 +93,7 @@ constinit system_calls sys{
     .write = ::write,
     .writev = ::writev,
     .pwrite = ::pwrite,
+    .pwritev2 = ::pwritev2,
     .sendfile = ::sendfile,
     .splice = ::splice,
     .lseek = ::lseek,
@@ -105,6 +129,9 @@ constinit system_calls sys{
     .waitid = ::waitid,
     .exit_at_once = ::_exit,
     .pthread_create = ::pthread_create,
+    .clone = clone_with_pidfd,
+    .pidfd_open = pidfd_open_by_number,
+    .pidfd_send_signal = pidfd_send_signal_by_number,
 
     .getaddrinfo = ::getaddrinfo,
     .freeaddrinfo = ::freeaddrinfo,

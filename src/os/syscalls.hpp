@@ -41,10 +41,12 @@ struct system_calls {
   ssize_t (*sendto)(int fd, const void* data, std::size_t size, int flags,
                     const ::sockaddr* address, socklen_t address_size);
   ssize_t (*sendmsg)(int fd, const ::msghdr* message, int flags);
+  int (*sendmmsg)(int fd, ::mmsghdr* messages, unsigned count, int flags);
   ssize_t (*recv)(int fd, void* data, std::size_t size, int flags);
   ssize_t (*recvfrom)(int fd, void* data, std::size_t size, int flags, ::sockaddr* address,
                       socklen_t* address_size);
   ssize_t (*recvmsg)(int fd, ::msghdr* message, int flags);
+  int (*recvmmsg)(int fd, ::mmsghdr* messages, unsigned count, int flags, ::timespec* wait);
   int (*getsockopt)(int fd, int level, int name, void* value, socklen_t* size);
   int (*setsockopt)(int fd, int level, int name, const void* value, socklen_t size);
   int (*getsockname)(int fd, ::sockaddr* address, socklen_t* size);
@@ -60,6 +62,7 @@ struct system_calls {
   ssize_t (*write)(int fd, const void* data, std::size_t size);
   ssize_t (*writev)(int fd, const ::iovec* parts, int count);
   ssize_t (*pwrite)(int fd, const void* data, std::size_t size, off_t offset);
+  ssize_t (*pwritev2)(int fd, const ::iovec* parts, int count, off_t offset, int flags);
   ssize_t (*sendfile)(int out, int in, off_t* offset, std::size_t size);
   ssize_t (*splice)(int in, off_t* in_offset, int out, off_t* out_offset, std::size_t size,
                     unsigned flags);
@@ -100,6 +103,9 @@ struct system_calls {
   void (*exit_at_once)(int status);  // _exit
   int (*pthread_create)(pthread_t* made, const pthread_attr_t* attributes, void* (*entry)(void*),
                         void* argument);
+  pid_t (*clone)(int (*function)(void*), void* stack, int flags, void* argument, int* pidfd);
+  int (*pidfd_open)(pid_t process, unsigned flags);
+  int (*pidfd_send_signal)(int pidfd, int signal);
 
   // ---- names
   int (*getaddrinfo)(const char* host, const char* service, const ::addrinfo* hints,
