@@ -39,6 +39,7 @@ set(rondo_headers
   include/rondo/sleep.hpp
   include/rondo/socket.hpp
   include/rondo/streams.hpp
+  include/rondo/subprocess.hpp
   include/rondo/task.hpp
   include/rondo/task_group.hpp
   include/rondo/testing.hpp
@@ -58,6 +59,7 @@ set(rondo_headers
   include/rondo/detail/job.hpp
   include/rondo/detail/loop_core.hpp
   include/rondo/detail/memory.hpp
+  include/rondo/detail/pipe_end.hpp
   include/rondo/detail/ready_node.hpp
   include/rondo/detail/stream_awaiters.hpp
   include/rondo/detail/task_core.hpp
@@ -110,10 +112,17 @@ set(rondo_sources
   src/loop/timeouts.cpp
   src/loop/timer_heap.cpp
   src/loop/wait.cpp
+  src/os/broken_pipe.cpp
   src/os/descriptor.cpp
   src/os/fork.cpp
+  src/os/non_blocking_lease.cpp
+  src/os/spawn.cpp
   src/os/syscalls.cpp
   src/os/thread.cpp
+  src/process/child.cpp
+  src/process/process.cpp
+  src/process/spawn_request.cpp
+  src/process/subprocess_transport.cpp
   src/resolver/resolver.cpp
   src/resolver/resolver_pool.cpp
   src/server/server.cpp
@@ -122,6 +131,7 @@ set(rondo_sources
   src/transport/connect.cpp
   src/transport/connect_error.cpp
   src/transport/operation_awaiter.cpp
+  src/transport/pipe_transport.cpp
   src/transport/protocols.cpp
   src/transport/receive_memory.cpp
   src/transport/socket.cpp

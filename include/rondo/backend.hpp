@@ -26,9 +26,11 @@ enum class operation_kind : std::uint8_t {
   accept,           ///< accept4(fd, buffer, &address_size, ...): close-on-exec and non-blocking
   connect,          ///< connect(fd, buffer, size); `result` is 0 or the negated error
   read,             ///< read(fd, buffer, size), or pread where `offset` is not -1
-  write,            ///< write(fd, buffer, size), or pwrite where `offset` is not -1
+  write,            ///< write(fd, buffer, size), or pwrite where `offset` is not -1; no SIGPIPE
+  write_message,    ///< writev(fd, message's parts), for what is no socket; no SIGPIPE
   poll_read,        ///< wait until fd is readable or has failed; transfers nothing
   poll_write,       ///< wait until fd is writable or has failed; transfers nothing
+  poll_end,         ///< wait until fd has failed or is hung up, whatever else it is ready for
 };
 
 /// One request to the kernel, owned by whoever waits for it; nothing in it may move until it ends.

@@ -5,6 +5,7 @@
 #include <rondo/coro.hpp>
 #include <rondo/detail/connect_arguments.hpp>
 #include <rondo/detail/export.hpp>
+#include <rondo/detail/pipe_end.hpp>
 #include <rondo/event_loop.hpp>
 #include <rondo/options.hpp>
 #include <rondo/protocols.hpp>
@@ -72,6 +73,13 @@ coro<connected_pair<protocol_of<F>>> connect_protocol(event_loop& loop, F factor
   co_return connected_pair<protocol_of<F>>(std::move(opened), std::move(made));
 }
 
+template <class F>
+coro<connected_pair<protocol_of<F>>> connect_protocol(event_loop& loop, F factory, pipe_end end) {
+  std::shared_ptr<protocol_of<F>> made = make_protocol(factory);
+  std::shared_ptr<transport> opened = co_await attach_pipe(loop, std::move(end), made);
+  co_return connected_pair<protocol_of<F>>(std::move(opened), std::move(made));
+}
+
 #pragma GCC diagnostic pop
 
 template <class F>
@@ -108,6 +116,22 @@ event_loop::connect_accepted_socket(F&& factory, rondo::socket accepted, server_
   detail::check_stream_socket(accepted);
   return detail::connect_protocol<std::decay_t<F>>(*this, std::forward<F>(factory),
                                                    std::move(accepted));
+}
+
+template <class F>
+  requires detail::protocol_factory<F>
+coro<std::pair<std::shared_ptr<transport>, std::shared_ptr<detail::protocol_of<F>>>>
+event_loop::connect_read_pipe(F&& factory, int fd) {
+  return detail::connect_protocol<std::decay_t<F>>(*this, std::forward<F>(factory),
+                                                   detail::pipe_end(fd, detail::pipe_side::read));
+}
+
+template <class F>
+  requires detail::protocol_factory<F>
+coro<std::pair<std::shared_ptr<transport>, std::shared_ptr<detail::protocol_of<F>>>>
+event_loop::connect_write_pipe(F&& factory, int fd) {
+  return detail::connect_protocol<std::decay_t<F>>(*this, std::forward<F>(factory),
+                                                   detail::pipe_end(fd, detail::pipe_side::write));
 }
 
 template <class F>

@@ -365,6 +365,62 @@ class RONDO_EXPORT event_loop {
     requires detail::protocol_factory<F>
   coro<server> create_server(F&& factory, rondo::socket bound, server_options options = {});
 
+  /// Reads from one end of a pipe, a FIFO, a terminal or a socket: the protocol gets what comes,
+  /// and after eof_received the connection is lost. The transport cannot be written to.
+  /// @param fd  belongs to the transport from here on. It is made non-blocking; the open file that
+  /// it may share with others gets its mode back when the transport closes
+  /// @throws std::invalid_argument  it is of another kind; it stays the caller's
+  ///
+  /// @par asyncio
+  /// `loop.connect_read_pipe`
+  template <class F>
+    requires detail::protocol_factory<F>
+  coro<std::pair<std::shared_ptr<transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  connect_read_pipe(F&& factory, int fd);
+  /// The same for the end that is written to: the connection is lost when nobody reads any more,
+  /// with EPIPE if something was left to be sent. `write_eof` is `close`.
+  ///
+  /// @par asyncio
+  /// `loop.connect_write_pipe`
+  template <class F>
+    requires detail::protocol_factory<F>
+  coro<std::pair<std::shared_ptr<transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  connect_write_pipe(F&& factory, int fd);
+
+  // ---- subprocesses: include <rondo/subprocess.hpp> to call these ----
+
+  /// Starts a program, with the protocol that the factory makes. Its standard streams are pipes
+  /// unless the options say something else. connection_made has been called when this returns.
+  /// @param program, args  text, paths, or ranges of texts
+  /// @throws std::system_error  it cannot be started: its text says what failed; nothing is left
+  /// @throws std::invalid_argument  bad options, or a NUL in a text
+  /// If it is cancelled the child is killed, and its end awaited.
+  ///
+  /// @par asyncio
+  /// `loop.subprocess_exec`
+  template <class F, class Program, class... Args>
+    requires detail::protocol_factory<F>
+  coro<std::pair<std::shared_ptr<subprocess_transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  subprocess_exec(F&& factory, subprocess_options options, const Program& program,
+                  const Args&... args);
+  template <class F, class Program, class... Args>
+    requires(detail::protocol_factory<F> && !std::same_as<Program, subprocess_options>)
+  coro<std::pair<std::shared_ptr<subprocess_transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  subprocess_exec(F&& factory, const Program& program, const Args&... args);
+
+  /// The same for a command in /bin/sh.
+  ///
+  /// @par asyncio
+  /// `loop.subprocess_shell`
+  template <class F>
+    requires detail::protocol_factory<F>
+  coro<std::pair<std::shared_ptr<subprocess_transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  subprocess_shell(F&& factory, std::string_view command, subprocess_options options);
+  template <class F>
+    requires detail::protocol_factory<F>
+  coro<std::pair<std::shared_ptr<subprocess_transport>, std::shared_ptr<detail::protocol_of<F>>>>
+  subprocess_shell(F&& factory, std::string_view command);
+
   // ---- names ----
 
   /// The addresses of a host; never blocks the loop, and a cancelled await ends at once.

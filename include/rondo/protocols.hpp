@@ -87,5 +87,29 @@ class RONDO_EXPORT buffered_protocol : public base_protocol {
   virtual bool eof_received();
 };
 
+/// Follows a child process and its pipes.
+///
+/// connection_made comes first and connection_lost last, when the child has ended and all its pipes
+/// are closed; what comes in between has no order. pause_writing and resume_writing are about the
+/// child's standard input.
+///
+/// @par asyncio
+/// `asyncio.SubprocessProtocol`
+class RONDO_EXPORT subprocess_protocol : public base_protocol {
+ public:
+  ~subprocess_protocol() override;
+
+  /// The child was started. What it throws is reported, and everything goes on.
+  virtual void connection_made(std::shared_ptr<subprocess_transport> started);
+
+  /// The child wrote to descriptor 1 or 2; never empty. The view is valid during the call. Throwing
+  /// closes that pipe with the error.
+  virtual void pipe_data_received(int fd, std::string_view data);
+  /// The pipe to descriptor 0, 1 or 2 is closed; `error` is null if in order.
+  virtual void pipe_connection_lost(int fd, std::exception_ptr error);
+  /// The child has ended; its pipes may be held by others.
+  virtual void process_exited();
+};
+
 }  // namespace v0
 }  // namespace rondo

@@ -36,6 +36,7 @@
 #include <rondo/sleep.hpp>
 #include <rondo/socket.hpp>
 #include <rondo/streams.hpp>
+#include <rondo/subprocess.hpp>
 #include <rondo/task.hpp>
 #include <rondo/task_group.hpp>
 #include <rondo/threadsafe_promise.hpp>

@@ -164,6 +164,27 @@ class RONDO_EXPORT transport : public read_transport, public write_transport {
   ~transport() override;
 };
 
+/// A child process and its pipes.
+///
+/// Closing it closes the pipes and kills the child if it runs.
+///
+/// @par asyncio
+/// `asyncio.SubprocessTransport`
+class RONDO_EXPORT subprocess_transport : public virtual base_transport {
+ public:
+  ~subprocess_transport() override;
+
+  [[nodiscard]] virtual int get_pid() const;
+  /// As `process::returncode`.
+  [[nodiscard]] virtual std::optional<int> get_returncode() const;
+  /// The pipe to the child's descriptor 0, 1 or 2; null where there is none.
+  [[nodiscard]] virtual std::shared_ptr<transport> get_pipe_transport(int fd) const;
+  /// As `process::send_signal`.
+  virtual void send_signal(int signal_number);
+  virtual void terminate();
+  virtual void kill();
+};
+
 // ---- implementation ----------------------------------------------------------------
 
 namespace detail {

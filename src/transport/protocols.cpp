@@ -23,6 +23,12 @@ buffered_protocol::~buffered_protocol() = default;
 void buffered_protocol::connection_made(std::shared_ptr<transport>) {}
 bool buffered_protocol::eof_received() { return false; }
 
+subprocess_protocol::~subprocess_protocol() = default;
+void subprocess_protocol::connection_made(std::shared_ptr<subprocess_transport>) {}
+void subprocess_protocol::pipe_data_received(int, std::string_view) {}
+void subprocess_protocol::pipe_connection_lost(int, std::exception_ptr) {}
+void subprocess_protocol::process_exited() {}
+
 namespace detail {
 
 protocol_maker::~protocol_maker() = default;

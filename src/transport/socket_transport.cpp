@@ -57,7 +57,8 @@ class socket_transport::turn {
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
   ~turn() {
-    if (!transport_.ended_ && (transport_.start_due_ || transport_.sent_due_)) {
+    if (!transport_.ended_ &&
+        (transport_.start_due_ || transport_.sent_due_ || transport_.other_due_)) {
       transport_.queue_event();
     }
     transport_.release_if_done();
@@ -74,6 +75,13 @@ std::shared_ptr<socket_transport> socket_transport::open(event_loop& loop, os::d
                                                          transport_setup setup) {
   const fd_state::stream_kind kind = setup.kind;
   auto made = std::make_shared<socket_transport>(hidden(), loop, fd.get(), std::move(setup));
+  begin_with(made, fd, std::move(attached), kind);
+  return made;
+}
+
+void socket_transport::begin_with(const std::shared_ptr<socket_transport>& made, os::descriptor& fd,
+                                  std::shared_ptr<base_protocol> attached,
+                                  fd_state::stream_kind kind) {
   made->adopt_protocol(std::move(attached));
   made->io_.open(made->state_);
   made->state_.kind = kind;
@@ -81,7 +89,6 @@ std::shared_ptr<socket_transport> socket_transport::open(event_loop& loop, os::d
   link_resource(made->core_, *made);
   made->self_ = made;
   made->queue_event();
-  return made;
 }
 
 socket_transport::socket_transport(hidden, event_loop& loop, int fd, transport_setup&& setup)
@@ -159,6 +166,10 @@ void socket_transport::on_event() {
     const future<> opened = std::exchange(opened_, future<>());
     if (opened && !opened.done()) opened.set_result();
   }
+  if (other_due_) [[unlikely]] {
+    other_due_ = false;
+    on_other_event();
+  }
   if (sent_due_) {
     sent_due_ = false;
     sending_ = false;
@@ -177,9 +188,8 @@ void socket_transport::on_event() {
 
 void socket_transport::start_reading() {
   if (closing_ || reading_paused_ || eof_received_) return;
-  receiving_ = true;
   try {
-    io_.start_receiving(state_, *this);
+    begin_receiving();
   } catch (const std::system_error& error) {
     os_error(error.code().value(), "receiving");
   }
@@ -307,6 +317,22 @@ void socket_transport::on_eof() {
   if (!keep_open) close();
 }
 
+void socket_transport::end_with_eof(std::exception_ptr error) {
+  receiving_ = false;
+  eof_received_ = true;
+  if (closing_) return;
+  closing_ = true;
+  schedule_end(std::move(error));
+  try {
+    const context_scope scope(core_, context_);
+    static_cast<void>(plain_ != nullptr ? plain_->eof_received() : buffered_->eof_received());
+  } catch (...) {
+    report_failed("Fatal error: protocol.eof_received() call failed.");
+    error_ = std::current_exception();
+  }
+  end_callback();
+}
+
 void socket_transport::on_error(int error) {
   receiving_ = false;
   os_error(error, "receiving");
@@ -332,7 +358,7 @@ void socket_transport::ignore_write() {
 
 std::int64_t socket_transport::start_send(const char* data, std::size_t size) {
   operation& send = entries_;
-  send.kind = operation_kind::send;
+  send.kind = send_kind_;
   send.buffer = const_cast<char*>(data);  // NOLINT: one member for both directions
   send.size = size;
   if (io_.start(send) == backend::start_result::done_inline) [[likely]]
@@ -346,7 +372,7 @@ std::int64_t socket_transport::start_gathered(std::span<::iovec> slices) {
   message.msg_iov = slices.data();
   message.msg_iovlen = slices.size();
   operation& send = entries_;
-  send.kind = operation_kind::send_message;
+  send.kind = gather_kind_;
   send.message = &message;
   if (io_.start(send) == backend::start_result::done_inline) [[likely]]
     return send.result;
@@ -373,7 +399,7 @@ void socket_transport::keep_rest(std::int64_t sent, std::size_t size, Keep&& kee
     // It has not begun: a selector tries it when the descriptor is writable.
     const std::span<char> front = queue_.front();
     operation& send = entries_;
-    send.kind = operation_kind::send;
+    send.kind = send_kind_;
     send.buffer = front.data();
     send.size = front.size();
   } else {
@@ -512,7 +538,7 @@ void socket_transport::send_queued() {
       if (sending_) {
         const std::span<char> front = queue_.front();
         operation& send = entries_;
-        send.kind = operation_kind::send;
+        send.kind = send_kind_;
         send.buffer = front.data();
         send.size = front.size();
         return;
@@ -543,7 +569,7 @@ void socket_transport::start_in_kernel() {
   stable.message.msg_iov = stable.slices.data();
   stable.message.msg_iovlen = queue_.gather(stable.slices);
   operation& send = entries_;
-  send.kind = operation_kind::send_message;
+  send.kind = gather_kind_;
   send.message = &stable.message;
   if (io_.start(send) == backend::start_result::pending) sending_ = true;
 }
@@ -671,7 +697,7 @@ void socket_transport::end() {
 }
 
 void socket_transport::let_go() noexcept {
-  if (self_.use_count() > 1) {
+  if (self_.use_count() > 1 && state_.kind != fd_state::stream_kind::plain) {
     // Somebody is left to ask for it.
     try {
       look_up_sockname();
@@ -681,7 +707,7 @@ void socket_transport::let_go() noexcept {
   }
   let_go_ = true;
   io_.close(state_);
-  os::descriptor::close_quietly(state_.fd);
+  close_descriptor();
   if (view_ != nullptr) view_->fd = -1;
   queue_.clear();
   unlink_resource(core_, *this);
@@ -698,6 +724,8 @@ void socket_transport::let_go() noexcept {
     core_.ready.push(static_cast<end_node&>(entries_));
   }
 }
+
+void socket_transport::close_descriptor() noexcept { os::descriptor::close_quietly(state_.fd); }
 
 void socket_transport::release_if_done() noexcept {
   if (!ended_ || event_queued_ || end_queued_ || flush_queued_) return;
@@ -716,13 +744,15 @@ void socket_transport::on_loop_close() noexcept {
 
 // ---- errors ------------------------------------------------------------------------
 
-void socket_transport::os_error(std::int64_t error, const char* what) {
+std::string socket_transport::describe(const char* what) const {
   const std::optional<address> peer = peername();
-  const std::system_error failure(
-      static_cast<int>(error), std::system_category(),
-      peer && peer->family() != AF_UNIX
-          ? fmt::format("{} on the connection with {}", what, peer->to_string())
-          : fmt::format("{} on a connection", what));
+  return peer && peer->family() != AF_UNIX
+             ? fmt::format("{} on the connection with {}", what, peer->to_string())
+             : fmt::format("{} on a connection", what);
+}
+
+void socket_transport::os_error(std::int64_t error, const char* what) {
+  const std::system_error failure(static_cast<int>(error), std::system_category(), describe(what));
   if (core_.debug) log(log_level::debug, failure.what());
   force_close(std::make_exception_ptr(failure));
 }

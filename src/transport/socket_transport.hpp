@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// rondo — asyncio for C++20.  The transport of a stream socket.
+// rondo — asyncio for C++20.  The transport of a stream socket, and what pipes share with it.
 #pragma once
 
 #include <rondo/address.hpp>
@@ -61,7 +61,7 @@ struct transport_setup {
 /// sends, `end_node` for the end. A write that cannot be sent at once leaves with the others of the
 /// iteration from `flush_node`. The loop owns the transport, through `self_`, until no node of it
 /// is queued after the end.
-class socket_transport final : public transport, private receive_sink, private loop_resource {
+class socket_transport : public transport, protected receive_sink, private loop_resource {
  public:
   /// Takes the descriptor over, also when it throws. Schedules connection_made.
   /// @throws std::logic_error  add_reader or another transport uses the descriptor
@@ -108,6 +108,58 @@ class socket_transport final : public transport, private receive_sink, private l
   void write_string(std::string&& data) override;
   void write_parts(std::span<const std::string_view> parts) override;
 
+  // receive_sink
+  std::span<char> get_buffer(std::ptrdiff_t hint) override;
+  void on_bytes(std::span<char> bytes) override;
+  void on_eof() override;
+  void on_error(int error) override;
+
+  // For the transports of other descriptors, which replace some of these.
+
+  /// Takes the descriptor over and schedules connection_made. Where it throws, nothing has changed.
+  static void begin_with(const std::shared_ptr<socket_transport>& made, os::descriptor& fd,
+                         std::shared_ptr<base_protocol> attached, fd_state::stream_kind kind);
+  virtual void start_reading();
+  virtual void stop_reading() noexcept;
+  /// @throws std::system_error  the descriptor cannot be watched
+  void begin_receiving() {
+    receiving_ = true;
+    try {
+      io_.start_receiving(state_, *this);
+    } catch (...) {
+      receiving_ = false;
+      throw;
+    }
+  }
+  /// Something happened that `queue_other_event` announced.
+  virtual void on_other_event() {}
+  void queue_other_event() noexcept {
+    other_due_ = true;
+    queue_event();
+  }
+  virtual void close_descriptor() noexcept;
+  /// What an error is about: "receiving", "sending" and the like.
+  [[nodiscard]] virtual std::string describe(const char* what) const;
+
+  [[nodiscard]] loop_core& core() const noexcept { return core_; }
+  [[nodiscard]] backend& io() const noexcept { return io_; }
+  [[nodiscard]] fd_state& state() noexcept { return state_; }
+  [[nodiscard]] const fd_state& state() const noexcept { return state_; }
+  [[nodiscard]] bool ending() const noexcept { return ending_; }
+  [[nodiscard]] bool let_go_of_descriptor() const noexcept { return let_go_; }
+  [[nodiscard]] bool reading_paused() const noexcept { return reading_paused_; }
+  [[nodiscard]] bool unsent() const noexcept { return sending_ || !queue_.empty(); }
+  /// Sends with write(2) instead of send(2).
+  void send_by_writing() noexcept {
+    send_kind_ = operation_kind::write;
+    gather_kind_ = operation_kind::write_message;
+  }
+  void os_error(std::int64_t error, const char* what);
+  void force_close(std::exception_ptr error);
+  /// The end of what is received, where it is the end of everything: connection_lost is scheduled
+  /// before eof_received is called.
+  void end_with_eof(std::exception_ptr error);
+
  private:
   struct event_node : ready_node {
     event_node() noexcept : ready_node(&run_event) {}
@@ -140,12 +192,6 @@ class socket_transport final : public transport, private receive_sink, private l
   static void run_flush(ready_node& node, event_loop* loop);
   static void on_sent(operation& op) noexcept;
 
-  // receive_sink
-  std::span<char> get_buffer(std::ptrdiff_t hint) override;
-  void on_bytes(std::span<char> bytes) override;
-  void on_eof() override;
-  void on_error(int error) override;
-
   // loop_resource
   void on_loop_close() noexcept override;
 
@@ -164,9 +210,6 @@ class socket_transport final : public transport, private receive_sink, private l
 
   void on_event();
   void queue_event() noexcept;
-  void begin();
-  void start_reading();
-  void stop_reading() noexcept;
 
   [[nodiscard]] bool may_send_now() noexcept;
   void check_writable() const;
@@ -185,9 +228,7 @@ class socket_transport final : public transport, private receive_sink, private l
   void check_high_mark();
   void check_low_mark();
 
-  void os_error(std::int64_t error, const char* what);
   void fatal_error(std::exception_ptr error, const char* message);
-  void force_close(std::exception_ptr error);
   void schedule_end(std::exception_ptr error);
   void end();
   void let_go() noexcept;
@@ -219,6 +260,8 @@ class socket_transport final : public transport, private receive_sink, private l
   mutable std::shared_ptr<shared_descriptor> view_;
   std::unique_ptr<kernel_slices> kernel_slices_;
   std::uint32_t writes_after_end_ = 0;
+  operation_kind send_kind_ = operation_kind::send;
+  operation_kind gather_kind_ = operation_kind::send_message;
 
   bool event_queued_ : 1 = false;
   bool end_queued_ : 1 = false;
@@ -226,6 +269,7 @@ class socket_transport final : public transport, private receive_sink, private l
   bool made_due_ : 1 = true;    // connection_made has not been called
   bool start_due_ : 1 = true;   // reading has not begun
   bool sent_due_ : 1 = false;   // a pending send has completed
+  bool other_due_ : 1 = false;  // on_other_event is to be called
   bool in_kernel_ : 1 = false;  // sends complete in the kernel
   bool sending_ : 1 = false;    // a send is pending, or completed and not looked at
   bool closing_ : 1 = false;

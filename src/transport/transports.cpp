@@ -61,5 +61,17 @@ void write_transport::write_parts(std::span<const std::string_view> parts) {
 
 transport::~transport() = default;
 
+subprocess_transport::~subprocess_transport() = default;
+int subprocess_transport::get_pid() const { not_supported("get_pid()"); }
+std::optional<int> subprocess_transport::get_returncode() const {
+  not_supported("get_returncode()");
+}
+std::shared_ptr<transport> subprocess_transport::get_pipe_transport(int) const {
+  not_supported("get_pipe_transport()");
+}
+void subprocess_transport::send_signal(int) { not_supported("send_signal()"); }
+void subprocess_transport::terminate() { not_supported("terminate()"); }
+void subprocess_transport::kill() { not_supported("kill()"); }
+
 }  // namespace v0
 }  // namespace rondo

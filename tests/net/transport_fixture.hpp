@@ -166,10 +166,13 @@ class raw_peer {
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close();
   }
-  void end() { ::shutdown(fd_, SHUT_WR); }
+  void end() {
+    if (::shutdown(fd_, SHUT_WR) != 0 && errno == ENOTSOCK) close();
+  }
   void send(std::string_view data) {
     while (!data.empty()) {
-      const ssize_t count = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL);
+      ssize_t count = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL);
+      if (count < 0 && errno == ENOTSOCK) count = ::write(fd_, data.data(), data.size());
       if (count <= 0) throw std::runtime_error("the raw peer cannot send");
       data.remove_prefix(static_cast<std::size_t>(count));
     }
@@ -179,8 +182,13 @@ class raw_peer {
     std::string result;
     std::array<char, 65536> buffer;
     while (result.size() < limit) {
-      const ssize_t count =
-          ::recv(fd_, buffer.data(), std::min(buffer.size(), limit - result.size()), MSG_DONTWAIT);
+      const std::size_t room = std::min(buffer.size(), limit - result.size());
+      ssize_t count = ::recv(fd_, buffer.data(), room, MSG_DONTWAIT);
+      if (count < 0 && errno == ENOTSOCK) {
+        ::pollfd entry{fd_, POLLIN, 0};
+        if (::poll(&entry, 1, 0) == 0) break;
+        count = ::read(fd_, buffer.data(), room);
+      }
       if (count == 0) ended = true;
       if (count < 0 && errno == ECONNRESET) was_reset = true;
       if (count <= 0) break;
@@ -359,6 +367,33 @@ struct local_kind {
   }
 };
 
+/// Whether a transport of this kind receives, and whether it sends: both, unless the kind says
+/// something else.
+template <class Kind>
+inline constexpr bool receives = true;
+template <class Kind>
+  requires requires { Kind::receives; }
+inline constexpr bool receives<Kind> = Kind::receives;
+template <class Kind>
+inline constexpr bool sends = true;
+template <class Kind>
+  requires requires { Kind::sends; }
+inline constexpr bool sends<Kind> = Kind::sends;
+
+/// What `connect()` gives to become a transport.
+template <class Kind>
+using end_of = typename decltype(Kind::connect())::first_type;
+
+/// Opens the transport, in the kind's own way if it has one.
+template <class Kind, class F>
+auto open_end(rondo::event_loop& loop, F& factory, end_of<Kind> end) {
+  if constexpr (requires { Kind::open(loop, factory, std::move(end)); }) {
+    return Kind::open(loop, factory, std::move(end));
+  } else {
+    return loop.create_connection(factory, std::move(end));
+  }
+}
+
 /// A scene with one connection: a protocol on a transport, and a raw peer.
 template <class Kind, class Protocol = recorder>
 class linked_scene : public scene {
@@ -371,7 +406,7 @@ class linked_scene : public scene {
     peer_.emplace(raw);
     protocol = std::make_shared<Protocol>(notes);
     auto factory = [this] { return protocol; };
-    auto connecting = loop().create_task(loop().create_connection(factory, std::move(socket)));
+    auto connecting = loop().create_task(open_end<Kind>(loop(), factory, std::move(socket)));
     until([&] { return connecting.done(); });
     auto [made, same] = connecting.result();
     transport = made;

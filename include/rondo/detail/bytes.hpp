@@ -21,6 +21,12 @@ concept byte_like =
 template <class T>
 concept text_like = std::convertible_to<const T&, std::string_view>;
 
+/// std::filesystem::path, whose header nobody has to include for it.
+template <class T>
+concept path_like = !text_like<T> && requires(const T& path) {
+  { path.native() } -> std::convertible_to<std::string_view>;
+};
+
 /// Spans, vectors and arrays of bytes.
 template <class T>
 concept byte_sequence = !text_like<T> && requires(const T& bytes) {

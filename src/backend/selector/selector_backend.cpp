@@ -4,6 +4,7 @@
 
 #include <rondo/event_loop.hpp>
 
+#include "os/broken_pipe.hpp"
 #include "os/fork.hpp"
 #include "os/syscalls.hpp"
 
@@ -84,6 +85,7 @@ constexpr bool is_write(operation_kind kind) noexcept {
     case operation_kind::send_message:
     case operation_kind::connect:
     case operation_kind::write:
+    case operation_kind::write_message:
     case operation_kind::poll_write:
       return true;
     default:
@@ -151,9 +153,16 @@ std::int64_t call(operation& op) noexcept {
     case operation_kind::read:
       return op.offset < 0 ? os::sys.read(op.fd, op.buffer, op.size)
                            : os::sys.pread(op.fd, op.buffer, op.size, op.offset);
-    case operation_kind::write:
-      return op.offset < 0 ? os::sys.write(op.fd, op.buffer, op.size)
-                           : os::sys.pwrite(op.fd, op.buffer, op.size, op.offset);
+    case operation_kind::write: {
+      if (op.offset >= 0) return os::sys.pwrite(op.fd, op.buffer, op.size, op.offset);
+      ::iovec part{};
+      part.iov_base = op.buffer;
+      part.iov_len = op.size;
+      return os::write_without_signal(op.fd, &part, 1);
+    }
+    case operation_kind::write_message:
+      return os::write_without_signal(op.fd, op.message->msg_iov,
+                                      static_cast<int>(op.message->msg_iovlen));
     default:
       errno = EINVAL;
       return -1;
@@ -169,6 +178,8 @@ std::int64_t attempt(operation& op) noexcept {
       return try_poll(op, POLLIN);
     case operation_kind::poll_write:
       return try_poll(op, POLLOUT);
+    case operation_kind::poll_end:
+      return try_poll(op, 0);
     default:
       break;
   }
@@ -1056,6 +1067,8 @@ backend::start_result selector_backend::park(operation& op, bool tried) {
     std::uint8_t interest = writes ? selector::writable : read_interest;
     // What was connected will be read from, too; both at once save a call.
     if (op.kind == operation_kind::connect && edge_) interest = with(interest, read_interest);
+    // What nobody reads may stay for ever: only the end, which is reported unasked, matters.
+    if (op.kind == operation_kind::poll_end) interest = selector::failed;
     error = arm(*state, interest);
     if (error == 0) {
       if (tried) state->ready = without(state->ready, direction);
