@@ -12,7 +12,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
-ALONE = ["hello_world", "display_date", "add_reader", "signals", "run_in_executor", "queue_workers"]
+ALONE = ["hello_world", "display_date", "add_reader", "signals", "run_in_executor", "queue_workers", "get_date", "get_date_protocol"]
 ECHO = ["streams", "protocol"]
 LIMIT = 30  # seconds; guards against a hang only
 
@@ -25,6 +25,7 @@ def command(language, build, name, *arguments):
 def normalised(text):
     """Times of day, how many of them a busy machine leaves room for, and ports differ from run to run."""
     text = re.sub(r"(\d\d:\d\d:\d\d\n)+", "HH:MM:SS ...\n", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "DATE", text)
     return re.sub(r"READY \d+", "READY PORT", text)
 
 

@@ -34,6 +34,11 @@ std::string check_hexadecimal(const std::string& digits) {
   return {};
 }
 
+std::string check_service(const std::string& text) {
+  const std::size_t end = text.find('=');
+  return end == std::string::npos || end == 0 ? "not of the form NAME=COMMAND: " + text : "";
+}
+
 std::string bytes_of(const std::string& digits) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
@@ -79,6 +84,36 @@ fetch_arguments parse_fetch(int argc, char** argv) {
   parse(app, argc, argv);
   if (seconds && !std::isnan(*seconds)) result.timeout = std::chrono::duration<double>(*seconds);
   result.send = bytes_of(digits);
+  return result;
+}
+
+supervisor_arguments parse_supervisor(int argc, char** argv) {
+  supervisor_arguments result;
+  double grace = result.grace.count();
+  double backoff = result.backoff.count();
+  std::vector<std::string> services;
+  CLI::App app(
+      "Starts programs, tags what they say with their names, starts them again when they end. "
+      "SIGTERM stops them, the last one first.");
+  app.add_option("--grace", grace, "seconds between SIGTERM and SIGKILL")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--backoff", backoff, "seconds before the first restart; doubled each time")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--restart", result.restart, "which programs are started again")
+      ->check(CLI::IsMember({"always", "failure", "never"}))
+      ->capture_default_str();
+  app.add_option("services", services, "what to run, in the order of starting: NAME=COMMAND")
+      ->required()
+      ->check(CLI::Validator(check_service, "NAME=COMMAND"));
+  parse(app, argc, argv);
+  result.grace = std::chrono::duration<double>(grace);
+  result.backoff = std::chrono::duration<double>(backoff);
+  for (const std::string& each : services) {
+    const std::size_t end = each.find('=');
+    result.services.emplace_back(each.substr(0, end), each.substr(end + 1));
+  }
   return result;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives echo_server and fetch as their users do, with Python's sockets as the other side.
+"""Drives echo_server, fetch and supervisor as their users do, with Python's sockets as the other side.
 
 usage: run.py DIRECTORY-OF-THE-BUILT-EXAMPLES
 The last line is `N passed, M failed`.
@@ -247,7 +247,7 @@ def an_unknown_loop_is_refused_with_the_others_named():
 
 
 def wrong_usage_is_status_2():
-    for program, arguments in (("echo_server", ["--port", "x"]), ("fetch", ["--host", "h"]), ("fetch", ["--host", "h", "--port", "1", "--send", "abc"])):
+    for program, arguments in (("echo_server", ["--port", "x"]), ("supervisor", ["no-equals-sign"]), ("fetch", ["--host", "h"]), ("fetch", ["--host", "h", "--port", "1", "--send", "abc"])):
         done = subprocess.run([str(BUILD / program), *arguments], capture_output=True, timeout=LIMIT)
         assert done.returncode == 2, (program, done)
 
@@ -317,6 +317,96 @@ def fetch_stops_at_its_timeout():
     with Peer(lambda connection: (connection.sendall(b"begin"), connection.recv(1))) as peer:
         done = fetch(peer.port, "--timeout", "0.3")
     assert (done.returncode, done.stdout) == (5, b"begin"), done
+
+
+class Supervisor:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([str(BUILD / "supervisor"), *arguments], stdout=subprocess.PIPE, text=True)
+        self.lines = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def until(self, part):
+        """The next line that contains it."""
+        while line := self.process.stdout.readline():
+            self.lines.append(line.rstrip("\n"))
+            if part in line:
+                return self.lines[-1]
+        raise AssertionError(f"no line with {part!r}: {self.lines}")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        rest = self.process.communicate(timeout=LIMIT)[0].splitlines()
+        self.lines += rest
+        return rest
+
+    def status(self):
+        return self.process.wait(timeout=LIMIT)
+
+
+def supervised_programs_say_who_they_are():
+    with Supervisor("--restart", "never", "one=echo out; echo err >&2", "two=printf last; exit 3") as supervisor:
+        rest, _ = supervisor.process.communicate(timeout=LIMIT)
+        assert supervisor.status() == 0
+    lines = rest.splitlines()
+    for line in ("one | out", "one ! err", "two | last", "supervisor: one ended with 0", "supervisor: two ended with 3"):
+        assert line in lines, (line, lines)
+    assert lines[-1] == "supervisor: everything has stopped", lines
+
+
+def programs_that_end_are_started_again_ever_more_slowly():
+    with Supervisor("--backoff", "0.01", "flaky=echo try; exit 1") as supervisor:
+        waits = [supervisor.until("starts again in") for _ in range(4)]
+        assert [w.split(" in ")[1] for w in waits] == ["0.01 s", "0.02 s", "0.04 s", "0.08 s"], waits
+        supervisor.stop()
+        assert supervisor.status() == 0
+
+
+def only_failures_are_started_again_if_that_is_asked_for():
+    with Supervisor("--restart", "failure", "--backoff", "0.01", "fine=exit 0", "bad=exit 2") as supervisor:
+        for _ in range(3):
+            supervisor.until("bad ended with 2, starts again")
+        supervisor.stop()
+        assert [line for line in supervisor.lines if "fine ended" in line] == ["supervisor: fine ended with 0"], supervisor.lines
+
+
+def a_killed_program_is_started_again():
+    with Supervisor("--backoff", "0.01", "victim=echo $$; exec sleep 1000") as supervisor:
+        first = int(supervisor.until("victim | ").split()[-1])
+        os.kill(first, signal.SIGKILL)
+        supervisor.until("victim ended with -9, starts again")
+        second = int(supervisor.until("victim | ").split()[-1])
+        assert first != second
+        supervisor.stop()
+        assert supervisor.status() == 0
+
+
+def programs_stop_in_reverse_order_and_the_deaf_are_killed():
+    loop = "while :; do read line || sleep 0.05; done"
+    with Supervisor(
+        "--grace", "0.2",
+        f"first=trap 'echo bye; exit 0' TERM; echo ready; {loop}",
+        f"deaf=trap '' TERM; echo ready; {loop}",
+        f"last=trap 'echo bye; exit 0' TERM; echo ready; {loop}",
+    ) as supervisor:
+        for _ in range(3):
+            supervisor.until("| ready")
+        told = [line for line in supervisor.stop() if "|" in line or "ended" in line or "killed" in line]
+        assert supervisor.status() == 0
+    assert told == [
+        "last | bye",
+        "supervisor: last ended with 0",
+        "supervisor: deaf does not stop: it is killed",
+        "supervisor: deaf ended with -9",
+        "first | bye",
+        "supervisor: first ended with 0",
+    ], told
 
 
 def main():
