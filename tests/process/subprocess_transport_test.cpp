@@ -259,7 +259,7 @@ TEST_CASE("exceptions of the protocol are reported, and the child is followed to
 }
 
 TEST_CASE("keyboard_interrupt from a callback leaves the loop, and nothing is lost",
-          "[subprocess][rule-34]") {
+          "[subprocess][rule-034]") {
   watched_child here;
   bool thrown = false;
   const auto interrupt = [&] {
@@ -296,7 +296,7 @@ TEST_CASE("another protocol may take over", "[subprocess][rule-190]") {
 }
 
 TEST_CASE("callbacks run in the context of the call that started the child",
-          "[subprocess][rule-31]") {
+          "[subprocess][rule-031]") {
   static const rondo::context_var<int> colour("colour", 0);
   watched_child here;
   std::vector<int> seen;
