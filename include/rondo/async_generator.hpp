@@ -12,6 +12,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -36,7 +37,8 @@ namespace detail {
 
 /// What the frames of all generators start with.
 struct generator_promise_base : awaiting_promise {
-  generator_promise_base() noexcept = default;
+  explicit generator_promise_base(const std::source_location& function) noexcept
+      : awaiting_promise(function) {}
   generator_promise_base(const generator_promise_base&) = delete;
   generator_promise_base& operator=(const generator_promise_base&) = delete;
   RONDO_EXPORT ~generator_promise_base();
@@ -159,6 +161,9 @@ class [[nodiscard]] async_generator {
 
 template <class T>
 struct async_generator<T>::promise_type : detail::generator_promise_base {
+  explicit promise_type(std::source_location function = std::source_location::current()) noexcept
+      : generator_promise_base(function) {}
+
   async_generator get_return_object() noexcept { return async_generator(*this); }
 
   template <class U>

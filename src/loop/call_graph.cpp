@@ -40,7 +40,9 @@ void for_each_awaiting(const future_core& core, F f) {
   if (each == nullptr) return;
   do {
     if (const waiter_kind* const kind = waiter_kind::of(*each); kind != nullptr) {
-      if (future_core* const who = kind->who(*each); who != nullptr) f(*who, *kind);
+      // Without a handle nobody awaits it: callbacks keep it.
+      future_core* const who = kind->who(*each);
+      if (who != nullptr && who->references != 0) f(*who, *kind);
     }
     each = each->next;
   } while (each != core.waiters);

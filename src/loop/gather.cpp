@@ -7,6 +7,8 @@
 #include <rondo/detail/task_core.hpp>
 #include <rondo/errors.hpp>
 
+#include "waiter_kinds.hpp"
+
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -120,6 +122,13 @@ void notify_child(future_waiter& self, future_core* done) {
   }
   if (outer->references == 0 && children.linked == 0) destroy(*outer);
 }
+
+const waiter_kind gathered_kind(
+    &notify_child,
+    [](future_waiter& self) noexcept -> future_core* {
+      return static_cast<gather_child&>(self).all.outer;
+    },
+    waiter_kind::end::needs_this);
 
 }  // namespace
 

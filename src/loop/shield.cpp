@@ -2,6 +2,8 @@
 // rondo — asyncio for C++20.  How a shield repeats what the shielded future ends with.
 #include <rondo/shield.hpp>
 
+#include "waiter_kinds.hpp"
+
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -51,6 +53,13 @@ void note_shielded_done(future_waiter& self, future_core* done) {
   retain(static_cast<future_core&>(outer));
   outer.core->ready.push(outer);
 }
+
+namespace {
+const waiter_kind shielded_kind(
+    &note_shielded_done,
+    [](future_waiter& self) noexcept -> future_core* { return &static_cast<shield_core&>(self); },
+    waiter_kind::end::needs_this);
+}  // namespace
 
 void repeat_shielded(ready_node& node, event_loop* loop) {
   auto& outer = static_cast<shield_core&>(node);

@@ -7,6 +7,7 @@
 #include <rondo/errors.hpp>
 
 #include "exception_kind.hpp"
+#include "waiter_kinds.hpp"
 
 #include <cstdint>
 #include <exception>
@@ -180,6 +181,13 @@ void notify_group_child(future_waiter& self, future_core* done) {
   child.done = core_ref<future_core>(done);
   done->core->ready.push(child);
 }
+
+const waiter_kind group_child_kind(
+    &notify_group_child,
+    [](future_waiter& self) noexcept -> future_core* {
+      return static_cast<group_child&>(self).group.waiting;
+    },
+    waiter_kind::end::needs_this);
 
 void run_group_child(ready_node& node, event_loop* loop) {
   auto& child = static_cast<group_child&>(node);

@@ -9,6 +9,8 @@
 #include <rondo/errors.hpp>
 #include <rondo/event_loop.hpp>
 
+#include "waiter_kinds.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -206,6 +208,16 @@ bool wait_awaiter::request_cancel(suspension& self, task_core& task) {
   return true;
 }
 
+namespace {
+// One of several may do, and there may be a time limit.
+const waiter_kind waited_kind(
+    &notify_wait_child,
+    [](future_waiter& self) noexcept -> future_core* {
+      return static_cast<wait_child&>(self).block.task;
+    },
+    waiter_kind::end::may_do_without);
+}  // namespace
+
 // ---- as_completed ----
 
 namespace {
@@ -309,6 +321,15 @@ void queue_completion(completion_child& child, future_core& done) noexcept {
 void notify_completion(future_waiter& self, future_core* done) {
   if (done != nullptr) queue_completion(static_cast<completion_child&>(self), *done);
 }
+
+const waiter_kind completion_kind(
+    &notify_completion,
+    [](future_waiter& self) noexcept -> future_core* {
+      const completion_awaiter* const first =
+          static_cast<completion_child&>(self).block.first_waiting;
+      return first == nullptr ? nullptr : first->task;
+    },
+    waiter_kind::end::may_do_without);
 
 void run_completion(ready_node& node, event_loop* loop) {
   auto& child = static_cast<completion_child&>(node);

@@ -2,8 +2,14 @@
 // rondo tests: stacks of tasks, and who awaits whom.
 #include "debug/debug_support.hpp"
 
+#include <rondo/as_completed.hpp>
 #include <rondo/call_graph.hpp>
+#include <rondo/gather.hpp>
+#include <rondo/shield.hpp>
+#include <rondo/task_group.hpp>
+#include <rondo/wait.hpp>
 
+#include <functional>
 #include <iostream>
 #include <sstream>
 
@@ -171,6 +177,112 @@ TEST_CASE("the call graph of a loop shows each of its tasks once", "[call-graph]
   f.set_result();
   loop.drive(a);
   loop.drive(b);
+}
+
+// ---- through gather and its kin ----
+
+namespace {
+
+/// Two tasks that a third one awaits together, in some way.
+struct together {
+  explicit together(const std::function<coro<>(together&)>& how) {
+    a = loop.create_task(wait_for_future(f), {.name = "a"});
+    b = loop.create_task(wait_for_future(f), {.name = "b"});
+    parent = loop.create_task(how(*this), {.name = "parent"});
+    loop.settle();
+    text = rondo::format_call_graph(loop);
+    f.set_result();
+    loop.drive(parent);
+  }
+
+  manual_loop loop;
+  future<> f = loop.create_future();
+  task<> a;
+  task<> b;
+  task<> parent;
+  std::string text;
+};
+
+}  // namespace
+
+TEST_CASE("a call graph goes through gather, and mentions once what is shared", "[call-graph]") {
+  const balanced guard;
+  const together seen([](together& on) -> coro<> { co_await rondo::gather(on.a, on.b); });
+  CAPTURE(seen.text);
+  CHECK(count_in(seen.text, "\n     * Future()\n") == 1);
+  CHECK(count_in(seen.text, "\n          * Task(name='parent')\n") == 1);
+  CHECK(count_in(seen.text, "\n     * Future() (see above)\n") == 1);
+  CHECK(count_in(seen.text, "* Task(") == 3);
+}
+
+TEST_CASE("a call graph goes through shield, wait and as_completed", "[call-graph]") {
+  const balanced guard;
+  const together shielded([](together& on) -> coro<> { co_await rondo::shield(on.a); });
+  CHECK(count_in(shielded.text, "\n          * Task(name='parent')\n") == 1);
+  const together waited([](together& on) -> coro<> {
+    const std::vector<task<>> both = {on.a, on.b};
+    co_await rondo::wait(both);
+  });
+  CHECK(count_in(waited.text, "\n     * Task(name='parent')\n") == 1);
+  CHECK(count_in(waited.text, "\n     * Task(name='parent') (see above)\n") == 1);
+  const together one_by_one([](together& on) -> coro<> {
+    const std::vector<task<>> both = {on.a, on.b};
+    auto ended = rondo::as_completed(both);
+    while (const auto each = co_await ended.next()) static_cast<void>(each->done());
+  });
+  CHECK(count_in(one_by_one.text, "\n     * Task(name='parent')\n") == 1);
+  CHECK(count_in(one_by_one.text, "(see above)") == 1);
+}
+
+TEST_CASE("children of a task group are awaited by its task", "[call-graph]") {
+  const balanced guard;
+  const together seen([](together& on) -> coro<> {
+    const auto body = [&on](rondo::task_group& group) -> coro<> {
+      const task<> child = group.create_task(wait_for_future(on.f));
+      child.set_name("child");
+      co_return;
+    };
+    co_await rondo::with_task_group(body);
+  });
+  CAPTURE(seen.text);
+  CHECK(count_in(seen.text, "* Task(name='child')\n") == 1);
+  CHECK(count_in(seen.text, "\n     * Task(name='parent')\n") == 1);
+}
+
+TEST_CASE("a ring that goes through gather is found, one through wait may end", "[fault-D13]") {
+  const balanced guard;
+  captured_log log;
+  manual_loop loop;
+  loop.set_debug(true);
+  task<> outer;
+  const future<> f = loop.create_future();
+  const auto inner_body = [&]() -> coro<> { co_await outer; };
+  const task<> inner_task = loop.create_task(inner_body(), {.name = "inner"});
+  const task<> other = loop.create_task(wait_for_future(f), {.name = "other"});
+  const auto all = [&]() -> coro<> { co_await rondo::gather(inner_task, other); };
+  outer = loop.create_task(all(), {.name = "outer"});
+  loop.settle();
+  CHECK(log.count("tasks await each other") == 1);
+  outer.cancel();
+  loop.settle();
+  log.lines.clear();
+
+  const auto again = [&]() -> coro<> { co_await outer; };
+  const task<> inner_again = loop.create_task(again());
+  const task<> other_again = loop.create_task(wait_for_future(loop.create_future()));
+  const auto first = [&]() -> coro<> {
+    const std::vector<task<>> both = {inner_again, other_again};
+    const rondo::wait_options enough{.when = rondo::return_when::first_completed};
+    co_await rondo::wait(both, enough);
+  };
+  outer = loop.create_task(first());
+  loop.settle();
+  CHECK(log.count("tasks await each other") == 0);
+  outer.cancel();
+  other_again.cancel();
+  f.cancel();
+  loop.settle();
+  CHECK(loop.metrics().tasks == 0);
 }
 
 TEST_CASE("a ring of tasks appears once", "[call-graph][fault-D13]") {
