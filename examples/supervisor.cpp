@@ -156,10 +156,11 @@ rondo::coro<> supervise(const examples::supervisor_arguments& arguments) {
   };
   loop.add_signal_handler(SIGTERM, request_stop);
   loop.add_signal_handler(SIGINT, request_stop);
-  std::size_t running = tasks.size();
+  // Shared with the callbacks: the last of them may run when this has returned.
+  const auto running = std::make_shared<std::size_t>(tasks.size());
   for (const auto& each : tasks) {
-    each.add_done_callback([&running, request_stop] {
-      if (--running == 0) request_stop();
+    each.add_done_callback([running, request_stop] {
+      if (--*running == 0) request_stop();
     });
   }
   co_await stop;
