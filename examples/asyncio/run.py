@@ -12,7 +12,10 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
-ALONE = ["hello_world", "display_date", "add_reader", "signals", "run_in_executor", "queue_workers", "get_date", "get_date_protocol"]
+ALONE = [
+    "hello_world", "display_date", "add_reader", "signals", "run_in_executor", "queue_workers", "get_date",
+    "get_date_protocol", "gather", "timeout", "task_group", "shutdown_asyncgens",
+]
 ECHO = ["streams", "protocol"]
 LIMIT = 30  # seconds; guards against a hang only
 
